@@ -1,0 +1,1 @@
+//! (state, facts) to state: the fact ledger and its projections. Pure.

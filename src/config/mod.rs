@@ -1,0 +1,2 @@
+//! `config.toml`, checked.
+pub mod model;

@@ -1,0 +1,3 @@
+//! Connectors as data: manifests and the interpreter that runs them.
+pub mod manifest;
+pub mod template;

@@ -1,0 +1,1 @@
+//! Delivery: one lane an account; limit, encode, send, classify, settle.

@@ -1,0 +1,1 @@
+//! Accepts messages durably and de-duplicated; chooses their shard.

@@ -1,0 +1,1 @@
+//! What comes in: webhooks, polls and dropped files, verified and put into the inbox.

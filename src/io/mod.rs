@@ -1,0 +1,1 @@
+//! The edges behind the ports: stores, buses, HTTP, the clock of the machine.

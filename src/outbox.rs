@@ -1,0 +1,1 @@
+//! Relays canonical events from the store to the bus.

@@ -1,0 +1,1 @@
+//! Compares the systems, lists and heals drift.

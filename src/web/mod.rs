@@ -1,0 +1,1 @@
+//! Webhook routes, the API and the console.
