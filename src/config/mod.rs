@@ -1,2 +1,10 @@
 //! `config.toml`, checked.
+
+pub mod embedded;
 pub mod model;
+pub mod sources;
+pub mod world;
+
+pub use embedded::embedded;
+pub use sources::Sources;
+pub use world::World;

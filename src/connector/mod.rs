@@ -1,3 +1,7 @@
 //! Connectors as data: manifests and the interpreter that runs them.
+
 pub mod manifest;
+pub mod registry;
 pub mod template;
+
+pub use registry::{Connector, Registry};
