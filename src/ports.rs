@@ -457,6 +457,16 @@ pub struct Settled {
     pub at: Timestamp,
 }
 
+/// What a person decided about an intent that is stuck or was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// It exists at the partner: the intent is done.
+    Exists,
+    /// Send again, under the same key and with the same bytes.
+    SendAgain,
+}
+
 /// One attempt, for the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -649,6 +659,15 @@ pub trait Store: Send + Sync {
 
     /// Puts messages of exceptions back to pending, and wakes entities of exceptions; by exception number.
     async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError>;
+    /// Carries out what a person decided about a stuck or rejected intent, resolves its exceptions and wakes its entity.
+    /// No hints when the intent is neither (any more).
+    async fn decide(
+        &self,
+        intent: IntentId,
+        remedy: Remedy,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<Vec<Hint>, StoreError>;
     /// Orders, newest first.
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<OrderRow>, StoreError>;
     /// The order with this id, number or reference.

@@ -1,1 +1,5 @@
 //! The edges behind the ports: stores, buses, HTTP, the clock of the machine.
+
+pub mod bus;
+pub mod clock;
+pub mod http;

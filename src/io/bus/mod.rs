@@ -1,0 +1,3 @@
+//! What carries hints between nodes and events to others.
+
+pub mod embedded;
