@@ -577,6 +577,65 @@ pub struct Counts {
     pub waiting: u64,
 }
 
+/// The space of [`Store::put`] in which lanes tell of themselves: the account's name to [`LaneState`].
+pub const LANES: &str = "lane";
+
+/// What a lane tells of itself, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LaneState {
+    /// `idle`, `busy`, `limited` (waits for its limit), `paused` (its breaker is open), `off`.
+    pub state: String,
+    /// Why it is limited, paused or off, in words.
+    pub reason: Option<String>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+    /// When the partner last answered anything.
+    pub last_contact: Option<Timestamp>,
+    /// When a call last went well.
+    pub last_success: Option<Timestamp>,
+    /// The last error, in words.
+    pub last_error: Option<String>,
+    /// Errors of the account itself in a row.
+    pub failures: u32,
+    /// Commands that are due or wait for a retry.
+    pub waiting: u64,
+    /// The limits that it keeps.
+    pub limits: Vec<LimitState>,
+    /// The polls that it runs.
+    pub polls: Vec<PollState>,
+}
+
+/// How much is left of a limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitState {
+    /// Its name in the manifest.
+    pub name: String,
+    /// What fits in the bucket.
+    pub size: u64,
+    /// What is left.
+    pub left: u64,
+    /// How fast it fills again: `100/s`.
+    pub refill: String,
+}
+
+/// How a poll goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PollState {
+    /// Its name in the manifest.
+    pub name: String,
+    /// When it last ran to the end.
+    pub last: Option<Timestamp>,
+    /// When it runs next.
+    pub next: Option<Timestamp>,
+    /// Items that the last run brought.
+    pub items: u64,
+    /// Why the last run failed, in words.
+    pub error: Option<String>,
+}
+
 /// Holds truth, order and retry state.
 #[async_trait]
 pub trait Store: Send + Sync {
