@@ -17,6 +17,7 @@ use crate::canonical::{
     AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, FactId, Intent, IntentId, IntentState,
     MessageId,
 };
+pub use crate::canonical::{Exception, Timer};
 
 // ---------------------------------------------------------------------------------------------------------- clock
 
@@ -270,48 +271,6 @@ pub struct EntityIndex {
     pub placed: Option<Timestamp>,
     /// Words for the search: numbers, references, SKUs, tracking numbers. No personal data.
     pub words: String,
-}
-
-/// Something that a person must see.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exception {
-    /// Number in the store; 0 for one not stored yet.
-    pub id: i64,
-    /// Groups what one remedy solves: `sku:acme-shop:TEA-01`.
-    pub cause: String,
-    /// The kind of trouble: `unknown_sku`, `bad_address`, `unmapped`, `rejected`, `outcome_unknown`, `over_shipped`, …
-    pub kind: String,
-    /// What happened, in words, with the place.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-    /// The account concerned.
-    pub account: Option<AccountId>,
-    /// The merchant concerned.
-    pub client: Option<ClientId>,
-    /// The entity concerned.
-    pub entity: Option<EntityId>,
-    /// The message concerned.
-    pub message_id: Option<MessageId>,
-    /// The intent concerned.
-    pub intent: Option<IntentId>,
-    /// When it was raised.
-    pub raised: Timestamp,
-    /// When it was resolved.
-    pub resolved: Option<Timestamp>,
-}
-
-/// A timer that planning wrote. Due ones become messages of [`Origin::Fact`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timer {
-    /// Whose.
-    pub entity: EntityId,
-    /// Which.
-    pub kind: String,
-    /// Newer generations replace older ones.
-    pub generation: u64,
-    /// When.
-    pub due: Timestamp,
 }
 
 /// A fact whose subject is not known yet.

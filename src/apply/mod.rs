@@ -1,1 +1,12 @@
 //! (state, facts) to state: the fact ledger and its projections. Pure.
+//!
+//! An order's state is a function of the *set* of its facts and of its intents; the state of stock is a join of its
+//! facts. In both, neither order nor duplicates matter. The precedence among facts stands in `docs/model.md`.
+
+mod order;
+mod stock;
+mod subject;
+
+pub use order::project_order;
+pub use stock::{StockKey, apply_stock, stock_key};
+pub use subject::{Subject, subject};

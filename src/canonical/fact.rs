@@ -505,19 +505,40 @@ record! {
 }
 
 record! {
-    /// An order asks the stock for units, or gives them back (`quantity` 0). Ours, never a partner's.
+    /// Units of one SKU that left a warehouse at one moment.
+    Departure {
+        required {
+            /// Units.
+            quantity: u64,
+            /// When.
+            at: When,
+        }
+        optional {
+            /// Where they went from, as the warehouse names the place.
+            location: Option<String>,
+        }
+    }
+}
+
+record! {
+    /// An order asks the stock for units, or gives them back (`quantity` 0). Ours, never a partner's. The header's `at`
+    /// is when the order was first heard of: first come, first served.
     StockAsk {
         required {
             /// The order that asks.
             by: String,
-            /// Units wanted in all.
+            /// The warehouse account.
+            warehouse: String,
+            /// The SKU, our name.
+            sku: String,
+            /// Units wanted in all, those that have left included.
             quantity: u64,
-            /// Grows with each change of mind.
+            /// Grows with each change of mind; the newest counts.
             generation: u64,
         }
         optional {
-            /// Units that have left the warehouse, and when.
-            shipped: Option<u64>,
+            /// Units that have left the warehouse.
+            left: Vec<Departure>,
         }
     }
 }
@@ -526,7 +547,7 @@ record! {
     /// The stock's answer to an order. Ours.
     StockAnswer {
         required {
-            /// The SKU.
+            /// The SKU, our name.
             sku: String,
             /// The warehouse account.
             warehouse: String,
@@ -536,6 +557,8 @@ record! {
             short: u64,
             /// The generation of the question.
             generation: u64,
+            /// Grows with each change of the stock; among answers to one question the newest counts.
+            turn: u64,
         }
     }
 }
@@ -722,7 +745,26 @@ pub struct Fact {
     pub mapping: String,
 }
 
+/// The account under which the daemon itself speaks.
+pub const OURS: &str = "crossdock";
+
 impl Fact {
+    /// A fact of our own: a person's decision, a question to the stock or its answer, a timer.
+    #[must_use]
+    pub fn ours(header: Header, body: Body, heard: Timestamp, message: MessageId) -> Self {
+        let account = AccountId::from(OURS);
+        Self {
+            id: Self::identity(&account, &header, &body),
+            rule: body.kind().0.to_owned(),
+            account,
+            header,
+            body,
+            heard,
+            message,
+            mapping: OURS.to_owned(),
+        }
+    }
+
     /// The identity of a fact: account, kind, subject and origin, version and content, but not when or how we heard
     /// it. The same fact told twice has one identity; A, B, A of a snapshot with versions are three.
     #[must_use]

@@ -4,6 +4,7 @@
 //! ([`FORM_VERSION`]); unknown status words stay visible as words, never as guesses.
 
 pub mod address;
+pub mod exception;
 pub mod fact;
 pub mod ids;
 pub mod intent;
@@ -14,6 +15,7 @@ pub mod stock;
 pub mod time;
 
 pub use address::Address;
+pub use exception::{Exception, Timer};
 pub use fact::{Body, Fact, FactKind};
 pub use ids::{AccountId, ClientId, EntityId, EntityKind, ExternalRef, FactId, IntentId, MessageId};
 pub use intent::{Class, Intent, IntentState};

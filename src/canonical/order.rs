@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::fact::{Charge, Discount, Package, Part, Tax};
+use super::fact::{Charge, Discount, Package, Part, StockAsk, Tax};
 use super::schema::Weight;
 use super::{AccountId, Address, ClientId, Currency, EntityId, ExternalRef, Money, When};
 
@@ -525,6 +525,12 @@ pub struct Order {
     /// Answers of the stock.
     #[serde(default)]
     pub stock: Vec<StockState>,
+    /// What the stock was asked last; set by planning.
+    #[serde(default)]
+    pub asks: Vec<StockAsk>,
+    /// What keeps it from being released: `payment`, `hold:high_value`, `stock:TEA-01`, …; set by planning.
+    #[serde(default)]
+    pub waits: Vec<String>,
     /// Whether and how it was cancelled.
     #[serde(default)]
     pub cancel: Option<CancelState>,
@@ -537,4 +543,54 @@ pub struct Order {
     /// What a person sees.
     #[serde(default)]
     pub phase: Phase,
+}
+
+impl Order {
+    /// An order of which nothing was heard.
+    #[must_use]
+    pub fn empty(id: EntityId, client: ClientId, storefront: AccountId) -> Self {
+        Self {
+            id,
+            client,
+            storefront,
+            r#ref: String::new(),
+            number: None,
+            refs: Vec::new(),
+            placed_at: None,
+            version: None,
+            channel: None,
+            currency: None,
+            total: None,
+            subtotal: None,
+            tax: None,
+            discount: None,
+            terms: None,
+            test: false,
+            contact: Contact::default(),
+            lines: Vec::new(),
+            discounts: Vec::new(),
+            charges: Vec::new(),
+            taxes: Vec::new(),
+            ship_method: None,
+            tags: Vec::new(),
+            extra: BTreeMap::new(),
+            payments: Vec::new(),
+            paid_word: None,
+            captured_level: None,
+            releases: Vec::new(),
+            shipments: Vec::new(),
+            labels: Vec::new(),
+            returns: Vec::new(),
+            refunds: Vec::new(),
+            holds: Vec::new(),
+            released_holds: Vec::new(),
+            stock: Vec::new(),
+            asks: Vec::new(),
+            waits: Vec::new(),
+            cancel: None,
+            problems: Vec::new(),
+            axes: Axes::default(),
+            phase: Phase::default(),
+        }
+    }
 }

@@ -1,27 +1,61 @@
-//! The state of one SKU of one client at one warehouse: the last level heard, and who has units reserved.
+//! The state of one SKU of one client at one warehouse: the last levels heard, and who has units reserved.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fact::Departure;
 use super::{AccountId, ClientId, EntityId, When};
 
 /// Units of one order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reservation {
-    /// Units wanted; 0 once given back.
+    /// Units wanted in all, those that have left included; 0 once given back.
     pub wanted: u64,
     /// Units that have left the warehouse.
-    pub shipped: u64,
-    /// When they left, as we heard.
-    pub shipped_at: Option<When>,
+    pub left: Vec<Departure>,
     /// Newest generation of the question.
     pub generation: u64,
-    /// Units answered as reserved.
-    pub reserved: u64,
     /// When the order first asked: first come, first served.
     pub asked: Option<When>,
+    /// What was answered last.
+    pub answered: Option<Answered>,
+}
+
+impl Reservation {
+    /// Units that have left the warehouse.
+    #[must_use]
+    pub fn shipped(&self) -> u64 {
+        self.left.iter().fold(0, |sum, departure| sum.saturating_add(departure.quantity))
+    }
+    /// Units wanted that have not left.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.wanted.saturating_sub(self.shipped())
+    }
+}
+
+/// An answer of the stock to an order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answered {
+    /// Units reserved, those that have left included.
+    pub reserved: u64,
+    /// Units short.
+    pub short: u64,
+    /// Which question was answered.
+    pub generation: u64,
+}
+
+/// The last level heard of one place of the warehouse.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlaceLevel {
+    /// Units there.
+    pub units: i64,
+    /// The moment for which the level was told.
+    pub as_of: When,
 }
 
 /// Stock of one SKU at one warehouse.
@@ -35,13 +69,44 @@ pub struct Stock {
     pub warehouse: AccountId,
     /// The SKU, our name.
     pub sku: String,
-    /// Units on hand at the last level; `None` before any was heard.
+    /// Last levels by the warehouse's places (`""` where it names none); empty before any was heard.
     #[serde(default)]
-    pub level: Option<i64>,
-    /// The moment for which the level was told.
-    #[serde(default)]
-    pub as_of: Option<When>,
+    pub places: BTreeMap<String, PlaceLevel>,
     /// Reservations by order.
     #[serde(default)]
     pub orders: BTreeMap<EntityId, Reservation>,
+    /// Units that storefronts may sell, as planned last; `None` before any level was heard. May be below zero.
+    #[serde(default)]
+    pub available: Option<i64>,
+}
+
+impl Stock {
+    /// Stock of which nothing was heard.
+    #[must_use]
+    pub fn empty(client: ClientId, warehouse: AccountId, sku: String) -> Self {
+        Self {
+            id: EntityId::stock(&client, &warehouse, &sku),
+            client,
+            warehouse,
+            sku,
+            places: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            available: None,
+        }
+    }
+
+    /// Units on hand over all places at their last levels; `None` before any was heard.
+    #[must_use]
+    pub fn level(&self) -> Option<i64> {
+        if self.places.is_empty() {
+            return None;
+        }
+        Some(self.places.values().fold(0, |sum: i64, place| sum.saturating_add(place.units)))
+    }
+
+    /// The newest moment for which a level was told.
+    #[must_use]
+    pub fn as_of(&self) -> Option<When> {
+        self.places.values().map(|place| place.as_of).max()
+    }
 }

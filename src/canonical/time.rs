@@ -41,6 +41,13 @@ impl When {
     }
 }
 
+impl Default for When {
+    /// The Unix epoch.
+    fn default() -> Self {
+        Self::utc(Timestamp::UNIX_EPOCH)
+    }
+}
+
 impl PartialEq for When {
     fn eq(&self, other: &Self) -> bool {
         self.instant == other.instant

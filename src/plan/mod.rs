@@ -1,1 +1,87 @@
-//! What should be, less what was intended: state and flows to intents and exceptions. Pure.
+//! What should be, less what was intended: state and flows to intents, exceptions, timers and mail. Pure.
+
+mod content;
+mod order;
+mod stock;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::canonical::fact::Header;
+use crate::canonical::{Body, EntityId, Exception, Fact, Intent, IntentId, Order, Stock, Timer};
+use crate::config::model::{Config, Flow};
+
+pub use content::{NoContent, content, stock_content};
+pub use order::plan_order;
+pub use stock::plan_stock;
+
+/// What came of planning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan<S> {
+    /// The state to store: what was projected, with what the flow's rules say of it and with the plan's own intents.
+    pub state: S,
+    /// Intents to write, all `pending`: new ones, and withdrawn ones that are wanted again (same id).
+    pub intents: Vec<Intent>,
+    /// Pending intents that are no longer wanted.
+    pub withdraw: Vec<IntentId>,
+    /// All exceptions that should be open on the entity.
+    pub exceptions: Vec<Exception>,
+    /// Timers to set.
+    pub timers: Vec<Timer>,
+    /// Facts of ours for other entities (stock for an order, an order for stock), to be sent as [`Fact::ours`].
+    pub mails: Vec<(EntityId, Header, Body)>,
+    /// Events to publish: name and content, no personal data.
+    pub events: Vec<(String, Value)>,
+}
+
+/// All that planning for an order looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderCase<'a> {
+    /// The order, projected from `facts` and `intents`.
+    pub order: &'a Order,
+    /// The stored state ([`Plan::state`] of last time), if any.
+    pub before: Option<&'a Order>,
+    /// All facts in force.
+    pub facts: &'a [Fact],
+    /// Those of `facts` that are new since `before`; they become events.
+    pub new: &'a [Fact],
+    /// All intents.
+    pub intents: &'a [Intent],
+    /// All settings (accounts and what they call things).
+    pub config: &'a Config,
+    /// The client's flow.
+    pub flow: &'a Flow,
+    /// The present instant. Stamps what is made, and decides only what waits for a moment (`release.after`).
+    pub now: Timestamp,
+}
+
+/// All that planning for stock looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct StockCase<'a> {
+    /// The stock, with all facts applied.
+    pub stock: &'a Stock,
+    /// The stored state ([`Plan::state`] of last time), if any.
+    pub before: Option<&'a Stock>,
+    /// All intents.
+    pub intents: &'a [Intent],
+    /// The client's flow.
+    pub flow: &'a Flow,
+    /// The present instant; stamps what is made.
+    pub now: Timestamp,
+}
+
+impl<S> Plan<S> {
+    /// A plan that changes nothing but stores `state`.
+    #[must_use]
+    pub fn nothing(state: S) -> Self {
+        Self {
+            state,
+            intents: Vec::new(),
+            withdraw: Vec::new(),
+            exceptions: Vec::new(),
+            timers: Vec::new(),
+            mails: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+}
