@@ -329,6 +329,8 @@ pub struct Unit {
     pub exceptions: Vec<Exception>,
     /// Exceptions of these messages are resolved.
     pub resolve_messages: Vec<MessageId>,
+    /// Open exceptions with these causes that stand on no entity and no message (those of accounts) are resolved.
+    pub resolve_causes: Vec<String>,
     /// Messages to ourselves: facts for other entities.
     pub mail: Vec<NewMessage>,
 }
@@ -395,12 +397,14 @@ pub struct DueIntent {
     pub frozen_at: Option<Timestamp>,
 }
 
-/// How an attempt ended.
+/// How an attempt ended, or why there was none: an intent that was never frozen (its content cannot be said now, its flow
+/// is not live) may be put off (`Pending` with a later `due`) or refused (`Rejected`) the same way. Putting off resets
+/// nothing and wakes nobody.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settled {
     /// The intent.
     pub intent: IntentId,
-    /// Under this epoch; an older one changes nothing.
+    /// Under this epoch of the account's lease; an older one changes nothing.
     pub epoch: i64,
     /// Its new state.
     pub state: IntentState,
@@ -712,7 +716,7 @@ pub trait Store: Send + Sync {
 
     /// A small value by name: tokens (encrypted by the caller), config generations, poll states.
     async fn get(&self, space: &str, key: &str) -> Result<Option<Value>, StoreError>;
-    /// Sets it; with `expected`, only when the present value is that one. False when it was another.
+    /// Sets it (`Null` removes it); with `expected`, only when the present value is that one. False when it was another.
     async fn put(
         &self,
         space: &str,
