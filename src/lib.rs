@@ -20,6 +20,7 @@
 
 pub mod canonical;
 pub mod diagnostic;
+pub mod tables;
 pub mod config;
 pub mod connector;
 pub mod map;

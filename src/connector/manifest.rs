@@ -186,26 +186,32 @@ pub enum Signature {
         why: String,
     },
     /// HMAC of the body or of parts and the body.
-    Hmac {
-        /// Digest: `sha256` or `sha1`.
-        digest: Digest,
-        /// Header that carries it; several names are tried in order.
-        headers: Vec<String>,
-        /// How it is written.
-        encoding: Encoding,
-        /// What stands before it in the header (`sha256=`).
-        prefix: String,
-        /// `t={time},v1={sig}`: a comma-separated form with keys; the keys of time and signatures.
-        form: Option<(String, String)>,
-        /// What is signed, with `{body}`, `{time}`, `{url}`.
-        signed: String,
-        /// How far `{time}` (seconds) may be from now.
-        tolerance: Option<Duration>,
-        /// Name of the secret.
-        secret: String,
-        /// How the secret's text becomes key bytes.
-        key: KeyForm,
-    },
+    Hmac(HmacScheme),
+}
+
+/// A signature by HMAC.
+#[derive(Debug, Clone)]
+pub struct HmacScheme {
+    /// The digest.
+    pub digest: Digest,
+    /// Header that carries it; several names are tried in order.
+    pub headers: Vec<String>,
+    /// How it is written.
+    pub encoding: Encoding,
+    /// What stands before it in the header (`sha256=`).
+    pub prefix: String,
+    /// `t={time},v1={sig}`: a comma-separated form with keys; the keys of time and signatures.
+    pub form: Option<(String, String)>,
+    /// Header that carries the time, where the form does not.
+    pub time: Option<String>,
+    /// What is signed, with `{body}`, `{time}`, `{url}`.
+    pub signed: Template,
+    /// How far `{time}` (seconds) may be from now.
+    pub tolerance: Option<Duration>,
+    /// Name of the secret.
+    pub secret: String,
+    /// How the secret's text becomes key bytes.
+    pub key: KeyForm,
 }
 
 /// Digest of an HMAC.

@@ -2,6 +2,7 @@
 
 pub mod manifest;
 pub mod registry;
+pub mod signature;
 pub mod template;
 
 pub use registry::{Connector, Registry};

@@ -14,6 +14,15 @@ enum Piece {
     Hole(String),
 }
 
+/// A part of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'t> {
+    /// Plain text.
+    Text(&'t str),
+    /// The name of a hole.
+    Hole(&'t str),
+}
+
 /// A hole for which there was no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no value for `{{{0}}}`")]
@@ -55,6 +64,23 @@ impl Template {
             pieces.push(Piece::Text(plain));
         }
         Ok(Self { pieces })
+    }
+
+    /// Text and holes, in order.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => Part::Text(text),
+            Piece::Hole(name) => Part::Hole(name),
+        })
+    }
+
+    /// The name of the hole that is all of it, if it is only that.
+    #[must_use]
+    pub fn only_hole(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [Piece::Hole(name)] => Some(name),
+            _ => None,
+        }
     }
 
     /// The names of the holes, in order.
