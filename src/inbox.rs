@@ -1,21 +1,20 @@
 //! The inbox: which shard works on a message.
 
 use crate::canonical::AccountId;
-use crate::canonical::ids::digest;
-use crate::ports::INBOUND_SHARDS;
+use crate::ports;
 
 /// The shard of a message of `account` about `reference` (the partner's name of the subject where it is cheaply known,
 /// else anything that spreads, such as the event id). Messages about one thing share a shard, so that two workers
 /// seldom meet at one entity; shards only lower contention, they are no lock.
 #[must_use]
 pub fn shard(account: &AccountId, reference: &str) -> u16 {
-    let digest = digest(&["shard", account.as_str(), reference]);
-    u16::from_be_bytes([digest[0], digest[1]]) % INBOUND_SHARDS
+    ports::shard(account, reference)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::INBOUND_SHARDS;
 
     #[test]
     fn the_same_subject_has_the_same_shard_and_subjects_spread() {

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::canonical::{
     AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, FactId, Intent, IntentId, IntentState,
-    MessageId,
+    MessageId, ids::digest,
 };
 pub use crate::canonical::{Exception, Timer};
 
@@ -105,6 +105,13 @@ pub enum Hint {
 
 /// How many shards the inbox has.
 pub const INBOUND_SHARDS: u16 = 16;
+
+/// The shard of a message of `account` about `reference`: see `inbox::shard`.
+#[must_use]
+pub fn shard(account: &AccountId, reference: &str) -> u16 {
+    let digest = digest(&["shard", account.as_str(), reference]);
+    u16::from_be_bytes([digest[0], digest[1]]) % INBOUND_SHARDS
+}
 
 /// A canonical event for anyone who listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,7 +314,8 @@ pub struct EntityWrite {
     pub refs: Vec<ExternalRef>,
     /// New intents and changed pending ones. An intent that left `pending` since is not touched: conflict.
     pub intents: Vec<Intent>,
-    /// Exceptions that should be open on it, whole: others of the entity are resolved. `None` leaves them.
+    /// Exceptions that should be open on it, whole: others that a plan raised are resolved (those of a refused or stuck
+    /// intent stay until the intent goes on). `None` leaves them.
     pub exceptions: Option<Vec<Exception>>,
     /// Timers to set.
     pub timers: Vec<Timer>,
@@ -318,7 +326,10 @@ pub struct EntityWrite {
 /// One piece of work, all or nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Unit {
-    /// Messages settled by it: their new states.
+    /// When it was worked: stands on what it changes, raises and resolves.
+    pub at: Timestamp,
+    /// Messages settled by it: their new states. When one of them is not pending any more, another commit did this work
+    /// before: nothing of the unit is done, and it is answered as done without hints.
     pub messages: Vec<(MessageId, MessageState)>,
     /// Entities written. The store locks and checks them in the order of their ids.
     pub entities: Vec<EntityWrite>,
@@ -616,6 +627,8 @@ pub trait Store: Send + Sync {
     async fn count(&self, account: &AccountId, what: &str) -> Result<(), StoreError>;
     /// What was counted: account, what, how often.
     async fn counted(&self) -> Result<Vec<(AccountId, String, u64)>, StoreError>;
+    /// Pending messages by account.
+    async fn backlog(&self) -> Result<Vec<(AccountId, u64)>, StoreError>;
 
     // --- work
 
@@ -646,7 +659,8 @@ pub trait Store: Send + Sync {
 
     // --- delivery
 
-    /// Takes or renews the account's lease for `owner`; `None` when another holds it.
+    /// Takes or renews the account's lease for `owner`; `None` when another holds it. The epoch grows when the owner
+    /// changes, so `owner` must differ from one start of a process to the next. `level` replaces what is kept.
     async fn lease(
         &self,
         account: &AccountId,
@@ -672,9 +686,12 @@ pub trait Store: Send + Sync {
     async fn freeze(&self, frozen: Frozen) -> Result<bool, StoreError>;
     /// Marks an intent with a frozen request in flight again (a repeat of the same bytes, or a look-up). False as above.
     async fn refly(&self, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, StoreError>;
-    /// Settles attempts.
-    async fn settle(&self, settled: Vec<Settled>) -> Result<(), StoreError>;
-    /// Withdraws a pending intent whose content is no longer wanted. False when it is not pending.
+    /// Settles attempts; also ends intents that were never sent (content that cannot be made). The answer goes to the
+    /// inbox; done, rejected and stuck wake the entity by a `timer.due` fact named `settled/<intent>`. Hints tell
+    /// which shards got work.
+    async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError>;
+    /// Withdraws an intent that no partner has or may have acted on (pending, to be retried, or rejected) and whose
+    /// content is no longer wanted. False when it stands otherwise.
     async fn withdraw(&self, intent: IntentId, note: &str, at: Timestamp) -> Result<bool, StoreError>;
 
     // --- people
