@@ -1,0 +1,605 @@
+//! Paths into a payload: `a.b`, `a[0]`, `a[-1]`, `a[*].b`, `a[name='x y'].b`, `a['key.with.dots']`, `*` for any key,
+//! `$` for the whole message, `$record` for the record, `^` for the row around, `.` for the row itself and `[#]` for
+//! the item at the row's own number (lists that run side by side).
+
+use std::cell::Cell;
+use std::fmt;
+
+use thiserror::Error;
+
+use super::node::Node;
+
+/// A path, read once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    text: String,
+    start: Start,
+    steps: Vec<Step>,
+}
+
+/// Where a path starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The row (outside of rows: the record).
+    Row,
+    /// So many rows around it.
+    Up(usize),
+    /// The record.
+    Record,
+    /// The whole message.
+    Root,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    AnyKey,
+    Index(i64),
+    RowNumber,
+    All,
+    Only { steps: Vec<Step>, value: String },
+}
+
+/// Why a text is no path.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{path}` is no path: {message}")]
+pub struct PathError {
+    /// The text.
+    pub path: String,
+    /// What is wrong, and what to write.
+    pub message: String,
+}
+
+/// Why a path could not be followed in a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A list was met where the path names a key.
+    Through {
+        /// The path up to the list.
+        list: String,
+        /// How many items it has.
+        items: usize,
+    },
+    /// More steps than a message may take.
+    TooMuch,
+}
+
+/// Where a path is followed: the message, the record, and the rows from the outermost to the present one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spot<'s, 'n> {
+    pub root: &'n Node<'n>,
+    pub record: &'n Node<'n>,
+    pub rows: &'s [&'n Node<'n>],
+    pub number: usize,
+    pub budget: &'s Cell<u64>,
+}
+
+impl<'n> Spot<'_, 'n> {
+    /// The row, or so many rows around it; beyond the outermost row stands the record.
+    pub fn row(&self, up: usize) -> &'n Node<'n> {
+        self.rows.len().checked_sub(up + 1).map_or(self.record, |at| self.rows[at])
+    }
+}
+
+/// A row found by [`Path::rows`].
+#[derive(Debug, Clone)]
+pub(crate) struct Row<'n> {
+    /// Items of bracketed lists on the way, the outermost first.
+    pub around: Vec<&'n Node<'n>>,
+    pub node: &'n Node<'n>,
+    /// Its number in its list, from 0.
+    pub number: usize,
+}
+
+impl Path {
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// In words, with what to write instead.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        let fail = |message: String| PathError { path: text.to_owned(), message };
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return Err(fail("it is empty".to_owned()));
+        }
+        let (start, rest) = start_of(trimmed);
+        let steps =
+            Steps { rest, first: start == Start::Row && rest.len() == trimmed.len() }.read().map_err(fail)?;
+        Ok(Self { text: trimmed.to_owned(), start, steps })
+    }
+
+    /// Where it starts.
+    pub(crate) fn start(&self) -> Start {
+        self.start
+    }
+
+    /// Whether it may give several values (`[*]`).
+    pub(crate) fn several(&self) -> bool {
+        self.steps.contains(&Step::All)
+    }
+
+    /// The first key, for messages about what is near.
+    pub(crate) fn first_key(&self) -> Option<&str> {
+        match self.steps.first() {
+            Some(Step::Key(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The same path, started elsewhere.
+    pub(crate) fn started_at(&self, start: Start) -> Self {
+        Self { start, ..self.clone() }
+    }
+
+    /// All values in `root` to which the path leads; nothing where it meets a list without brackets.
+    #[must_use]
+    pub fn all<'n>(&self, root: &'n Node<'n>) -> Vec<&'n Node<'n>> {
+        let budget = Cell::new(u64::MAX);
+        let spot = Spot { root, record: root, rows: &[], number: 0, budget: &budget };
+        self.find(&spot).unwrap_or_default()
+    }
+
+    /// The first value in `root` to which the path leads.
+    #[must_use]
+    pub fn first<'n>(&self, root: &'n Node<'n>) -> Option<&'n Node<'n>> {
+        self.all(root).into_iter().next()
+    }
+
+    /// All values to which the path leads from `spot`.
+    pub(crate) fn find<'n>(&self, spot: &Spot<'_, 'n>) -> Result<Vec<&'n Node<'n>>, Fault> {
+        let mut found = Vec::new();
+        let mut trail = Vec::new();
+        let mut walk = Walk { path: self, spot, visit: &mut |node, _: &[&'n Node<'n>]| found.push(node) };
+        walk.step(self.base(spot), &self.steps, &mut trail)?;
+        Ok(found)
+    }
+
+    /// The items of the list to which the path leads from `spot`; a lone value counts as a list of one, null as none.
+    pub(crate) fn rows<'n>(&self, spot: &Spot<'_, 'n>) -> Result<Vec<Row<'n>>, Fault> {
+        let mut found: Vec<(&'n Node<'n>, Vec<&'n Node<'n>>)> = Vec::new();
+        let mut trail = Vec::new();
+        let steps = self.steps.strip_suffix(&[Step::All]).unwrap_or(&self.steps);
+        let only = matches!(steps.last(), Some(Step::Only { .. }));
+        let mut walk = Walk {
+            path: self,
+            spot,
+            visit: &mut |node, trail: &[&'n Node<'n>]| {
+                let around = if only { &trail[..trail.len().saturating_sub(1)] } else { trail };
+                found.push((node, around.to_vec()));
+            },
+        };
+        walk.step(self.base(spot), steps, &mut trail)?;
+        let mut rows = Vec::new();
+        for (node, around) in found {
+            let items = node.items().unwrap_or_else(|| std::slice::from_ref(node));
+            for (number, item) in items.iter().enumerate() {
+                charge(spot)?;
+                if *item != Node::Null {
+                    rows.push(Row { around: around.clone(), node: item, number });
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Whether the list that the path names (without a trailing `[*]`) is there and not null.
+    pub(crate) fn names_something(&self, spot: &Spot<'_, '_>) -> bool {
+        let steps = self.steps.strip_suffix(&[Step::All]).unwrap_or(&self.steps);
+        let mut there = false;
+        let mut walk =
+            Walk { path: self, spot, visit: &mut |node, _: &[&Node<'_>]| there |= *node != Node::Null };
+        let walked = walk.step(self.base(spot), steps, &mut Vec::new());
+        there || walked.is_err()
+    }
+
+    fn base<'n>(&self, spot: &Spot<'_, 'n>) -> &'n Node<'n> {
+        match self.start {
+            Start::Row => spot.row(0),
+            Start::Up(levels) => spot.row(levels),
+            Start::Record => spot.record,
+            Start::Root => spot.root,
+        }
+    }
+
+    /// The deepest value on the way, and the key that it lacks: for messages.
+    pub(crate) fn breaks_at<'n, 'p>(&'p self, spot: &Spot<'_, 'n>) -> Option<(&'n Node<'n>, &'p str)> {
+        let mut here = self.base(spot);
+        for step in &self.steps {
+            let next = match step {
+                Step::Key(key) => match here.get(key) {
+                    Some(next) => Some(next),
+                    None => return Some((here, key)),
+                },
+                Step::Index(at) => item(here, *at),
+                Step::RowNumber => here.items().and_then(|items| items.get(spot.number)),
+                Step::All => here.items().and_then(|items| items.first()),
+                Step::AnyKey | Step::Only { .. } => None,
+            };
+            here = next?;
+        }
+        None
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn charge(spot: &Spot<'_, '_>) -> Result<(), Fault> {
+    let left = spot.budget.get();
+    if left == 0 {
+        return Err(Fault::TooMuch);
+    }
+    spot.budget.set(left - 1);
+    Ok(())
+}
+
+fn item<'n>(node: &'n Node<'n>, at: i64) -> Option<&'n Node<'n>> {
+    match node {
+        Node::List(items) => {
+            let index = if at < 0 {
+                items.len().checked_sub(usize::try_from(at.unsigned_abs()).ok()?)?
+            } else {
+                usize::try_from(at).ok()?
+            };
+            items.get(index)
+        }
+        // A lone value counts as a list of one.
+        Node::Null => None,
+        _ => (at == 0 || at == -1).then_some(node),
+    }
+}
+
+struct Walk<'w, 'n> {
+    path: &'w Path,
+    spot: &'w Spot<'w, 'n>,
+    visit: &'w mut dyn FnMut(&'n Node<'n>, &[&'n Node<'n>]),
+}
+
+impl<'n> Walk<'_, 'n> {
+    fn step(
+        &mut self,
+        node: &'n Node<'n>,
+        steps: &[Step],
+        trail: &mut Vec<&'n Node<'n>>,
+    ) -> Result<(), Fault> {
+        charge(self.spot)?;
+        let Some((step, rest)) = steps.split_first() else {
+            (self.visit)(node, trail);
+            return Ok(());
+        };
+        match step {
+            Step::Key(key) => match node {
+                Node::List(items) => {
+                    let list = self.path.up_to(steps);
+                    return Err(Fault::Through { list, items: items.len() });
+                }
+                _ => {
+                    if let Some(next) = node.get(key) {
+                        self.step(next, rest, trail)?;
+                    }
+                }
+            },
+            Step::AnyKey => {
+                if let Node::Map(entries) = node {
+                    for (_, value) in entries {
+                        self.step(value, rest, trail)?;
+                    }
+                }
+            }
+            Step::Index(at) => {
+                if let Some(next) = item(node, *at) {
+                    self.step(next, rest, trail)?;
+                }
+            }
+            Step::RowNumber => {
+                if let Some(next) = node.items().and_then(|items| items.get(self.spot.number)) {
+                    self.step(next, rest, trail)?;
+                }
+            }
+            Step::All | Step::Only { .. } => {
+                if *node == Node::Null {
+                    return Ok(());
+                }
+                for next in node.items().unwrap_or_else(|| std::slice::from_ref(node)) {
+                    if let Step::Only { steps, value } = step
+                        && !self.fits(next, steps, value)?
+                    {
+                        continue;
+                    }
+                    trail.push(next);
+                    let walked = self.step(next, rest, trail);
+                    trail.pop();
+                    walked?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fits(&self, node: &'n Node<'n>, steps: &[Step], value: &str) -> Result<bool, Fault> {
+        let mut fits = false;
+        let mut visit = |found: &'n Node<'n>, _: &[&'n Node<'n>]| {
+            fits |= found.text().is_some_and(|text| text == value);
+        };
+        Walk { path: self.path, spot: self.spot, visit: &mut visit }.step(node, steps, &mut Vec::new())?;
+        Ok(fits)
+    }
+}
+
+impl Path {
+    /// The text of the path without `left`, its last steps.
+    fn up_to(&self, left: &[Step]) -> String {
+        let text = match self.start {
+            Start::Row => String::new(),
+            Start::Up(levels) => vec!["^"; levels].join("."),
+            Start::Record => "$record".to_owned(),
+            Start::Root => "$".to_owned(),
+        };
+        // Within a filter the steps are not the path's own: then its whole text must do.
+        let Some(taken) = self.steps.len().checked_sub(left.len()).filter(|at| self.steps[*at..] == *left)
+        else {
+            return self.text.clone();
+        };
+        let text = written(text, &self.steps[..taken]);
+        if text.is_empty() { ".".to_owned() } else { text }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) if key.contains(['.', '[', ']']) => write!(f, "['{key}']"),
+            Self::Key(key) => f.write_str(key),
+            Self::AnyKey => f.write_str("*"),
+            Self::Index(at) => write!(f, "[{at}]"),
+            Self::RowNumber => f.write_str("[#]"),
+            Self::All => f.write_str("[*]"),
+            Self::Only { steps, value } => write!(f, "[{}='{value}']", written(String::new(), steps)),
+        }
+    }
+}
+
+/// `text` with `steps` after it.
+fn written(mut text: String, steps: &[Step]) -> String {
+    for step in steps {
+        let step = step.to_string();
+        if !text.is_empty() && !step.starts_with('[') {
+            text.push('.');
+        }
+        text.push_str(&step);
+    }
+    text
+}
+
+fn start_of(text: &str) -> (Start, &str) {
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+    if text == "." {
+        return (Start::Row, "");
+    }
+    if let Some(rest) = text.strip_prefix("$record").filter(|rest| ends(rest)) {
+        return (Start::Record, rest);
+    }
+    if let Some(rest) = text.strip_prefix('$').filter(|rest| ends(rest)) {
+        return (Start::Root, rest);
+    }
+    let mut levels = 0;
+    let mut rest = text;
+    while let Some(after) = rest.strip_prefix('^').filter(|rest| ends(rest)) {
+        levels += 1;
+        rest = after;
+        match after.strip_prefix('.').filter(|next| next.starts_with('^')) {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    if levels > 0 { (Start::Up(levels), rest) } else { (Start::Row, text) }
+}
+
+struct Steps<'t> {
+    rest: &'t str,
+    /// Whether a key may come without a dot before it.
+    first: bool,
+}
+
+impl Steps<'_> {
+    fn read(mut self) -> Result<Vec<Step>, String> {
+        let mut steps = Vec::new();
+        while !self.rest.is_empty() {
+            if steps.len() > 64 {
+                return Err("it has more than 64 steps".to_owned());
+            }
+            if let Some(rest) = self.rest.strip_prefix('[') {
+                let end = closing(rest).ok_or("`[` without `]`")?;
+                steps.push(bracket(rest[..end].trim())?);
+                self.rest = &rest[end + 1..];
+                self.first = false;
+                continue;
+            }
+            if !self.first {
+                self.rest = self
+                    .rest
+                    .strip_prefix('.')
+                    .ok_or_else(|| format!("expected `.` or `[` before `{}`", self.rest))?;
+            }
+            self.first = false;
+            let end = self.rest.find(['.', '[', ']']).unwrap_or(self.rest.len());
+            let key = self.rest[..end].trim();
+            if key.is_empty() {
+                return Err("a step has no name: two dots, or a dot at the end".to_owned());
+            }
+            if key == "^" {
+                return Err("`^` stands only at the start".to_owned());
+            }
+            steps.push(if key == "*" { Step::AnyKey } else { Step::Key(key.to_owned()) });
+            self.rest = &self.rest[end..];
+        }
+        Ok(steps)
+    }
+}
+
+/// Where the bracket ends, minding quotes and inner brackets.
+fn closing(text: &str) -> Option<usize> {
+    let mut quote = None;
+    let mut inner = 0_usize;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '[') => inner += 1,
+            (None, ']') if inner == 0 => return Some(at),
+            (None, ']') => inner -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    let text = text.trim();
+    ['\'', '"'].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote))
+}
+
+fn bracket(inner: &str) -> Result<Step, String> {
+    if inner == "*" {
+        return Ok(Step::All);
+    }
+    if inner == "#" {
+        return Ok(Step::RowNumber);
+    }
+    if let Ok(at) = inner.parse::<i64>() {
+        return Ok(Step::Index(at));
+    }
+    if let Some(key) = unquoted(inner) {
+        return Ok(Step::Key(key.to_owned()));
+    }
+    if let Some((key, value)) = inner.split_once('=') {
+        let key = key.trim();
+        let steps = Steps { rest: key, first: true }.read()?;
+        if steps.is_empty() {
+            return Err(format!("`[{inner}]` has no name before `=`: write `[name='value']`"));
+        }
+        let value = unquoted(value).unwrap_or(value.trim()).to_owned();
+        return Ok(Step::Only { steps, value });
+    }
+    Err(format!("`[{inner}]` is neither `[0]`, `[-1]`, `[*]`, `[name='value']` nor `['key']`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAYLOAD: &str = r#"{"id":1,"a":{"b":[{"c":"x","n":1,"d":[10,11]},{"c":"y z","n":2,"d":[20]},null]},
+        "k.e":"dotted","data":{"one":{"errors":[1]},"two":{"errors":[2,3]}},"lone":{"v":5}}"#;
+
+    fn texts(path: &str) -> Vec<String> {
+        let node = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
+        let path = Path::parse(path).unwrap_or_else(|error| panic!("{error}"));
+        path.all(&node).into_iter().map(Node::to_json).collect()
+    }
+
+    #[test]
+    fn steps_lead_to_values() {
+        assert_eq!(texts("id"), ["1"]);
+        assert_eq!(texts("$.id"), ["1"]);
+        assert_eq!(texts("$record.id"), ["1"]);
+        assert_eq!(texts("a.b[0].c"), ["\"x\""]);
+        assert_eq!(texts("a.b[-2].c"), ["\"y z\""]);
+        assert_eq!(texts("a.b[*].c"), ["\"x\"", "\"y z\""]);
+        assert_eq!(texts("a.b[c='y z'].n"), ["2"]);
+        assert_eq!(texts("a.b[n=1].d[-1]"), ["11"]);
+        assert_eq!(texts("a.b[*].d[*]"), ["10", "11", "20"]);
+        assert_eq!(texts("['k.e']"), ["\"dotted\""]);
+        assert_eq!(texts("data.*.errors[*]"), ["1", "2", "3"]);
+        assert_eq!(texts("lone[*].v"), ["5"]);
+        assert_eq!(texts("lone[0].v"), ["5"]);
+        assert!(texts("a.b[9]").is_empty() && texts("a.b[-9]").is_empty() && texts("x.y").is_empty());
+        assert!(texts("a.b.c").is_empty());
+    }
+
+    #[test]
+    fn a_list_without_brackets_is_a_fault() {
+        let node = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
+        let budget = Cell::new(1000);
+        let spot = Spot { root: &node, record: &node, rows: &[], number: 0, budget: &budget };
+        let fault = Path::parse("a.b.c").unwrap().find(&spot).unwrap_err();
+        assert_eq!(fault, Fault::Through { list: "a.b".to_owned(), items: 3 });
+        let spent = Cell::new(2);
+        let spot = Spot { budget: &spent, ..spot };
+        assert_eq!(Path::parse("a.b[*].c").unwrap().find(&spot), Err(Fault::TooMuch));
+    }
+
+    #[test]
+    fn rows_know_the_rows_around_them() {
+        let node = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
+        let budget = Cell::new(1000);
+        let spot = Spot { root: &node, record: &node, rows: &[], number: 0, budget: &budget };
+        for text in ["a.b[*].d[*]", "a.b[*].d"] {
+            let rows = Path::parse(text).unwrap().rows(&spot).unwrap();
+            let seen: Vec<(String, usize, String)> = rows
+                .iter()
+                .map(|row| (row.node.to_json(), row.number, row.around[0].get("n").unwrap().to_json()))
+                .collect();
+            assert_eq!(
+                seen,
+                [("10", 0, "1"), ("11", 1, "1"), ("20", 0, "2")].map(|(a, b, c)| (
+                    a.to_owned(),
+                    b,
+                    c.to_owned()
+                ))
+            );
+        }
+        let plain = Path::parse("a.b").unwrap().rows(&spot).unwrap();
+        assert_eq!((plain.len(), plain[0].around.len()), (2, 0));
+        let only = Path::parse("a.b[n=2]").unwrap().rows(&spot).unwrap();
+        assert_eq!((only.len(), only[0].around.len()), (1, 0));
+    }
+
+    #[test]
+    fn up_record_and_row_number() {
+        let node = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
+        let budget = Cell::new(1000);
+        let outer = Path::parse("a.b[0]").unwrap().first(&node).unwrap();
+        let inner = Path::parse("a.b[0].d[1]").unwrap().first(&node).unwrap();
+        let rows = [outer, inner];
+        let spot = Spot { root: &node, record: &node, rows: &rows, number: 1, budget: &budget };
+        let get = |path: &str| Path::parse(path).unwrap().find(&spot).unwrap()[0].to_json();
+        assert_eq!(get("."), "11");
+        assert_eq!(get("^.n"), "1");
+        assert_eq!(get("^.^.id"), "1");
+        assert_eq!(get("^.d[#]"), "11");
+        assert_eq!(get("$record.id"), "1");
+    }
+
+    #[test]
+    fn what_is_no_path_says_why() {
+        for (text, part) in [
+            ("", "empty"),
+            ("a..b", "no name"),
+            ("a.", "no name"),
+            ("a[", "`[` without `]`"),
+            ("a[x]", "neither"),
+            ("a[0]b", "expected `.`"),
+            ("a.^.b", "only at the start"),
+            ("a[='x']", "no name before"),
+        ] {
+            let error = Path::parse(text).unwrap_err();
+            assert!(error.message.contains(part), "{text}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,40}") {
+            let _ = Path::parse(&text);
+        }
+
+        #[test]
+        fn a_path_prints_as_it_was_written(text in "[a-z]{1,3}(\\.[a-z]{1,3}|\\[\\*\\]|\\[(0|-?[1-9])\\]){0,4}") {
+            let path = Path::parse(&text).unwrap();
+            proptest::prop_assert_eq!(path.up_to(&[]), text);
+        }
+    }
+}
