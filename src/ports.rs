@@ -312,7 +312,9 @@ pub struct EntityWrite {
     pub superseded: Vec<FactId>,
     /// Names to link to it. A name that is linked to another entity makes a conflict of links.
     pub refs: Vec<ExternalRef>,
-    /// New intents and changed pending ones. An intent that left `pending` since is not touched: conflict.
+    /// New intents and changed ones, by id: each is stored in the state that it has here (`pending`, or `withdrawn` for
+    /// a pending one that is no longer wanted). One that was stored as `withdrawn` may come back as `pending`. An intent
+    /// that is by now neither pending nor withdrawn is not touched: conflict.
     pub intents: Vec<Intent>,
     /// Exceptions that should be open on it, whole: others that a plan raised are resolved (those of a refused or stuck
     /// intent stay until the intent goes on). `None` leaves them.

@@ -9,4 +9,4 @@ mod subject;
 
 pub use order::project_order;
 pub use stock::{StockKey, apply_stock, stock_key};
-pub use subject::{Subject, subject};
+pub use subject::{Subject, plain_number, plain_tracking, subject};
