@@ -2,6 +2,7 @@
 //! `connectors/<name>/connector.toml` by [`super::load`]; the grammar stands in `docs/connectors.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -140,6 +141,15 @@ pub enum Source {
     Header(String),
     /// A path in the JSON body.
     Path(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "the header {name}"),
+            Self::Path(path) => write!(f, "`{path}` of the body"),
+        }
+    }
 }
 
 /// `[webhook]`.
