@@ -1,1 +1,2 @@
 //! Simulated partners that speak the real wire formats.
+mod graphql;

@@ -1,0 +1,466 @@
+//! Checks a document against the schema and makes a tree of what is selected.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use graphql_parser::Pos;
+use graphql_parser::query::{
+    Definition, Document, Field as Node, FragmentDefinition, OperationDefinition, Selection, SelectionSet,
+    TypeCondition, Value as Literal, VariableDefinition,
+};
+use serde_json::{Map, Value, json};
+
+use super::schema::{Input, Kind, Schema, Ty};
+use super::{Problem, coerce};
+
+/// Query or mutation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OperationKind {
+    /// Reads.
+    Query,
+    /// Changes.
+    Mutation,
+}
+
+impl OperationKind {
+    /// Name of the root type.
+    pub fn root(self) -> &'static str {
+        match self {
+            Self::Query => "Query",
+            Self::Mutation => "Mutation",
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    /// Query or mutation.
+    pub kind: OperationKind,
+    /// Fields of the root.
+    pub fields: Vec<Selected>,
+}
+
+/// One selected field.
+#[derive(Debug, Clone)]
+pub(crate) struct Selected {
+    /// Its key in the answer.
+    pub key: String,
+    /// Its name in the schema.
+    pub name: String,
+    /// Checked arguments, defaults filled in; absent ones are absent.
+    pub args: Map<String, Value>,
+    /// What it gives.
+    pub ty: Ty,
+    /// Only for objects that fit this type.
+    pub on: Option<String>,
+    /// Fields below it.
+    pub fields: Vec<Selected>,
+}
+
+impl Selected {
+    /// A text argument.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.args.get(name).and_then(Value::as_str)
+    }
+    /// A number argument.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.args.get(name).and_then(Value::as_i64)
+    }
+    /// A yes-or-no argument.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.args.get(name).and_then(Value::as_bool)
+    }
+}
+
+struct Work<'a> {
+    schema: &'a Schema,
+    fragments: BTreeMap<&'a str, &'a FragmentDefinition<'a, String>>,
+    declared: BTreeMap<&'a str, Ty>,
+    with_default: BTreeSet<&'a str>,
+    values: BTreeMap<String, Value>,
+    used: BTreeSet<String>,
+    problems: Vec<Problem>,
+}
+
+/// Parses and checks `text`.
+pub(crate) fn prepare(
+    schema: &Schema,
+    text: &str,
+    operation_name: Option<&str>,
+    variables: &Value,
+) -> Result<Operation, Vec<Problem>> {
+    let at = Pos { line: 1, column: 1 };
+    let document: Document<'_, String> = graphql_parser::parse_query(text)
+        .map_err(|error| vec![Problem::new("parseError", format!("syntax error: {error}"), at)])?;
+    let operations: Vec<_> = document
+        .definitions
+        .iter()
+        .filter_map(|definition| match definition {
+            Definition::Operation(operation) => Some(operation),
+            Definition::Fragment(_) => None,
+        })
+        .collect();
+    let named = |operation: &OperationDefinition<'_, String>| match operation {
+        OperationDefinition::Query(it) => it.name.clone(),
+        OperationDefinition::Mutation(it) => it.name.clone(),
+        _ => None,
+    };
+    let chosen = match operation_name {
+        Some(name) => operations.iter().find(|operation| named(operation).as_deref() == Some(name)),
+        None if operations.len() == 1 => operations.first(),
+        None => None,
+    };
+    let Some(chosen) = chosen else {
+        return Err(vec![Problem::new("unknownOperation", "An operation name is required".to_owned(), at)]);
+    };
+    let (kind, definitions, selection) = match chosen {
+        OperationDefinition::SelectionSet(set) => (OperationKind::Query, &[][..], set),
+        OperationDefinition::Query(it) => {
+            (OperationKind::Query, it.variable_definitions.as_slice(), &it.selection_set)
+        }
+        OperationDefinition::Mutation(it) => {
+            (OperationKind::Mutation, it.variable_definitions.as_slice(), &it.selection_set)
+        }
+        OperationDefinition::Subscription(it) => {
+            return Err(vec![Problem::new(
+                "missingSubscription",
+                "Schema is not configured for subscriptions".to_owned(),
+                it.position,
+            )]);
+        }
+    };
+    let mut work = Work {
+        schema,
+        fragments: document
+            .definitions
+            .iter()
+            .filter_map(|definition| match definition {
+                Definition::Fragment(fragment) => Some((fragment.name.as_str(), fragment)),
+                Definition::Operation(_) => None,
+            })
+            .collect(),
+        declared: BTreeMap::new(),
+        with_default: BTreeSet::new(),
+        values: BTreeMap::new(),
+        used: BTreeSet::new(),
+        problems: Vec::new(),
+    };
+    work.variables(definitions, variables);
+    let mut fields = Vec::new();
+    work.select(selection, kind.root(), None, &mut fields, 0);
+    for definition in definitions {
+        if !work.used.contains(&definition.name) {
+            let name = &definition.name;
+            work.problems.push(Problem::new(
+                "variableNotUsed",
+                format!("Variable ${name} is declared but not used"),
+                definition.position,
+            ));
+        }
+    }
+    if work.problems.is_empty() { Ok(Operation { kind, fields }) } else { Err(work.problems) }
+}
+
+impl<'a> Work<'a> {
+    fn variables(&mut self, definitions: &'a [VariableDefinition<'a, String>], given: &Value) {
+        for definition in definitions {
+            let (name, ty) = (definition.name.as_str(), Ty::from(&definition.var_type));
+            match self.schema.get(ty.name()) {
+                Some(Kind::Scalar | Kind::Enum(_) | Kind::Input(_)) => {}
+                _ => {
+                    self.problems.push(Problem::new(
+                        "variableRequiresValidType",
+                        format!("{} isn't a defined input type (on ${name})", ty.name()),
+                        definition.position,
+                    ));
+                    continue;
+                }
+            }
+            if definition.default_value.is_some() {
+                self.with_default.insert(name);
+            }
+            let found = given.get(name).cloned();
+            let found = match (found, &definition.default_value) {
+                (Some(value), _) => Some(value),
+                (None, Some(default)) => coerce::constant(default),
+                (None, None) if ty.required() => Some(Value::Null),
+                (None, None) => None,
+            };
+            if let Some(found) = found {
+                match coerce::value(self.schema, &ty, &found) {
+                    Ok(value) => {
+                        self.values.insert(name.to_owned(), value);
+                    }
+                    Err((path, why)) => {
+                        let place =
+                            if path.is_empty() { String::new() } else { format!(" for {}", path.join(".")) };
+                        let problem = Problem::new(
+                            "INVALID_VARIABLE",
+                            format!(
+                                "Variable ${name} of type {ty} was provided invalid value{place} ({why})"
+                            ),
+                            definition.position,
+                        );
+                        self.problems.push(problem.with(
+                            json!({ "value": found, "problems": [{ "path": path, "explanation": why }] }),
+                        ));
+                    }
+                }
+            }
+            self.declared.insert(name, ty);
+        }
+    }
+
+    fn select(
+        &mut self,
+        set: &'a SelectionSet<'a, String>,
+        parent: &str,
+        on: Option<&str>,
+        into: &mut Vec<Selected>,
+        depth: usize,
+    ) {
+        if depth > 24 {
+            self.problems.push(Problem::new("maxDepth", "Query is too deep".to_owned(), set.span.0));
+            return;
+        }
+        for selection in &set.items {
+            match selection {
+                Selection::Field(node) => self.field(node, parent, on, into, depth),
+                Selection::InlineFragment(fragment) => {
+                    let condition = match &fragment.type_condition {
+                        Some(TypeCondition::On(name)) => Some(name.as_str()),
+                        None => None,
+                    };
+                    self.fragment(
+                        condition,
+                        &fragment.selection_set,
+                        fragment.position,
+                        parent,
+                        on,
+                        into,
+                        depth,
+                    );
+                }
+                Selection::FragmentSpread(spread) => {
+                    match self.fragments.get(spread.fragment_name.as_str()).copied() {
+                        Some(fragment) => {
+                            let TypeCondition::On(name) = &fragment.type_condition;
+                            self.fragment(
+                                Some(name),
+                                &fragment.selection_set,
+                                spread.position,
+                                parent,
+                                on,
+                                into,
+                                depth,
+                            );
+                        }
+                        None => self.problems.push(Problem::new(
+                            "useAndDefineFragment",
+                            format!("Fragment {} was used, but not defined", spread.fragment_name),
+                            spread.position,
+                        )),
+                    }
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the state of one recursive walk")]
+    fn fragment(
+        &mut self,
+        condition: Option<&'a str>,
+        set: &'a SelectionSet<'a, String>,
+        at: Pos,
+        parent: &str,
+        on: Option<&str>,
+        into: &mut Vec<Selected>,
+        depth: usize,
+    ) {
+        let Some(condition) = condition else { return self.select(set, parent, on, into, depth + 1) };
+        if self.schema.fields(condition).is_none() {
+            let message = format!("No such type {condition}, so it can't be a fragment condition");
+            self.problems.push(Problem::new("undefinedType", message, at));
+        } else if !(self.schema.fits(condition, parent) || self.schema.fits(parent, condition)) {
+            let message = format!("Fragment on {condition} can't be spread inside {parent}");
+            self.problems.push(Problem::new("cannotSpreadFragment", message, at));
+        } else {
+            let on = if condition == parent { on } else { Some(condition) };
+            self.select(set, condition, on, into, depth + 1);
+        }
+    }
+
+    fn field(
+        &mut self,
+        node: &'a Node<'a, String>,
+        parent: &str,
+        on: Option<&str>,
+        into: &mut Vec<Selected>,
+        depth: usize,
+    ) {
+        let key = node.alias.clone().unwrap_or_else(|| node.name.clone());
+        if node.name == "__typename" {
+            into.push(Selected {
+                key,
+                name: node.name.clone(),
+                args: Map::new(),
+                ty: Ty::NonNull(Box::new(Ty::Named("String".to_owned()))),
+                on: on.map(str::to_owned),
+                fields: Vec::new(),
+            });
+            return;
+        }
+        let schema = self.schema;
+        let Some(field) = schema.fields(parent).and_then(|fields| fields.get(&node.name)) else {
+            let problem = Problem::new(
+                "undefinedField",
+                format!("Field '{}' doesn't exist on type '{parent}'", node.name),
+                node.position,
+            );
+            self.problems.push(problem.with(json!({ "typeName": parent, "fieldName": node.name })));
+            return;
+        };
+        let args = self.arguments(node, parent, &field.args);
+        let composite = schema.fields(field.ty.name()).is_some();
+        if composite && node.selection_set.items.is_empty() {
+            self.problems.push(Problem::new(
+                "selectionMismatch",
+                format!("Field must have selections (field '{}' returns {} but has no selections. Did you mean '{} {{ ... }}'?)", node.name, field.ty.name(), node.name),
+                node.position,
+            ));
+        }
+        if !composite && !node.selection_set.items.is_empty() {
+            self.problems.push(Problem::new(
+                "selectionMismatch",
+                format!(
+                    "Selections can't be made on scalars (field '{}' returns {} but has selections)",
+                    node.name,
+                    field.ty.name()
+                ),
+                node.position,
+            ));
+            return;
+        }
+        let mut fields = Vec::new();
+        if composite {
+            self.select(&node.selection_set, field.ty.name(), None, &mut fields, depth + 1);
+        }
+        if let Some(same) = into.iter_mut().find(|other| other.key == key && other.on.as_deref() == on) {
+            if same.name != node.name || same.args != args {
+                let message = format!("Field '{key}' has a field conflict: {} or {}?", same.name, node.name);
+                self.problems.push(Problem::new("fieldConflict", message, node.position));
+            }
+            same.fields.extend(fields);
+            return;
+        }
+        into.push(Selected {
+            key,
+            name: node.name.clone(),
+            args,
+            ty: field.ty.clone(),
+            on: on.map(str::to_owned),
+            fields,
+        });
+    }
+
+    fn arguments(
+        &mut self,
+        node: &'a Node<'a, String>,
+        parent: &str,
+        known: &BTreeMap<String, Input>,
+    ) -> Map<String, Value> {
+        let mut args = Map::new();
+        let place = &node.name;
+        for (name, literal) in &node.arguments {
+            self.mark(literal, node.position);
+            let Some(input) = known.get(name) else {
+                let problem = Problem::new(
+                    "argumentNotAccepted",
+                    format!("Field '{place}' doesn't accept argument '{name}'"),
+                    node.position,
+                );
+                self.problems
+                    .push(problem.with(json!({ "name": place, "typeName": parent, "argumentName": name })));
+                continue;
+            };
+            if let Literal::Variable(variable) = literal {
+                self.position(variable, name, input, node.position);
+            }
+            match coerce::literal(self.schema, &input.ty, literal, &self.values) {
+                Ok(Some(value)) => {
+                    args.insert(name.clone(), value);
+                }
+                Ok(None) => {}
+                Err(_) if matches!(literal, Literal::Variable(_)) => {}
+                Err((path, why)) => {
+                    let inner = path.iter().fold(name.clone(), |all, step| format!("{all}.{step}"));
+                    self.problems.push(Problem::new(
+                        "argumentLiteralsIncompatible",
+                        format!("Argument '{inner}' on Field '{place}' {why}"),
+                        node.position,
+                    ));
+                }
+            }
+        }
+        for (name, input) in known {
+            if args.contains_key(name) {
+                continue;
+            }
+            if let Some(default) = &input.default {
+                args.insert(name.clone(), default.clone());
+            } else if input.ty.required() && !node.arguments.iter().any(|(given, _)| given == name) {
+                let problem = Problem::new(
+                    "missingRequiredArguments",
+                    format!("Field '{place}' is missing required arguments: {name}"),
+                    node.position,
+                );
+                self.problems
+                    .push(problem.with(json!({ "className": "Field", "name": place, "arguments": name })));
+            }
+        }
+        args
+    }
+
+    /// Notes the variables that a literal uses, and those that nobody declared.
+    fn mark(&mut self, literal: &Literal<'_, String>, at: Pos) {
+        match literal {
+            Literal::Variable(name) => {
+                self.used.insert(name.clone());
+                if !self.declared.contains_key(name.as_str())
+                    && !self.problems.iter().any(|problem| problem.code == "variableRequiresValidType")
+                {
+                    let message = format!("Variable ${name} is used but not declared");
+                    self.problems.push(Problem::new("variableNotDefined", message, at));
+                }
+            }
+            Literal::List(items) => items.iter().for_each(|item| self.mark(item, at)),
+            Literal::Object(fields) => fields.values().for_each(|value| self.mark(value, at)),
+            _ => {}
+        }
+    }
+
+    /// A variable's declared type must fit where it is used.
+    fn position(&mut self, variable: &str, argument: &str, input: &Input, at: Pos) {
+        let Some(declared) = self.declared.get(variable) else { return };
+        let strict = !(self.with_default.contains(variable) || input.default.is_some());
+        if !compatible(declared, &input.ty, strict) {
+            let what = if declared.name() == input.ty.name() { "Nullability" } else { "Type" };
+            let message = format!(
+                "{what} mismatch on variable ${variable} and argument {argument} ({declared} / {})",
+                input.ty
+            );
+            self.problems.push(Problem::new("variableMismatch", message, at));
+        }
+    }
+}
+
+fn compatible(declared: &Ty, wanted: &Ty, strict: bool) -> bool {
+    match (declared, wanted) {
+        (Ty::NonNull(declared), Ty::NonNull(wanted)) => compatible(declared, wanted, true),
+        (declared, Ty::NonNull(wanted)) => !strict && compatible(declared, wanted, true),
+        (Ty::NonNull(declared), wanted) => compatible(declared, wanted, true),
+        (Ty::List(declared), Ty::List(wanted)) => compatible(declared, wanted, true),
+        (Ty::Named(declared), Ty::Named(wanted)) => declared == wanted,
+        _ => false,
+    }
+}
