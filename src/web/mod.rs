@@ -1,6 +1,8 @@
 //! What people and programs reach over HTTP: the API, the console, server-sent events, health and metrics. The webhook
 //! routes are merged in by the app.
 
+pub mod hooks;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

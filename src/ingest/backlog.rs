@@ -1,0 +1,57 @@
+//! How many accepted messages of each account wait to be worked on, as this process has seen: the quota that keeps one
+//! account's flood from filling the intake of all.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::canonical::AccountId;
+
+/// Counts by account.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    waiting: Mutex<HashMap<AccountId, usize>>,
+}
+
+impl Backlog {
+    /// One more waits.
+    pub fn add(&self, account: &AccountId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.get_mut(account) {
+            Some(count) => *count += 1,
+            None => {
+                waiting.insert(account.clone(), 1);
+            }
+        }
+    }
+
+    /// One was worked on. Messages of an earlier process were never counted: the count stops at 0.
+    pub fn remove(&self, account: &AccountId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = waiting.get_mut(account) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn of(&self, account: &AccountId) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(account).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_account_and_never_below_nothing() {
+        let backlog = Backlog::default();
+        let (one, other) = (AccountId::from("one"), AccountId::from("other"));
+        backlog.add(&one);
+        backlog.add(&one);
+        backlog.remove(&other);
+        assert_eq!((backlog.of(&one), backlog.of(&other)), (2, 0));
+        backlog.remove(&one);
+        assert_eq!(backlog.of(&one), 1);
+    }
+}

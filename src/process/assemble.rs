@@ -1,0 +1,336 @@
+//! From readings to units: whose each fact is, what its entity becomes, and what follows. Reads the store, writes
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+
+use super::entity::{Told, fold};
+use super::read::{Reading, only_wakes};
+use crate::apply;
+use crate::canonical::fact::{Header, OURS};
+use crate::canonical::{AccountId, Body, ClientId, EntityId, Exception, ExternalRef, Fact, MessageId};
+use crate::config::world::World;
+use crate::ports::{
+    self, EntityRecord, EntityWrite, MessageState, NewMessage, Origin, Store, StoreError, Unit, Waiting,
+};
+
+/// Where a fact of a batch belongs.
+struct Place {
+    reading: usize,
+    fact: usize,
+    candidates: Vec<ExternalRef>,
+    creates: Option<EntityId>,
+    links: Vec<ExternalRef>,
+    entity: Option<EntityId>,
+    contradiction: Option<String>,
+}
+
+/// Makes one unit of each group of readings that share an entity.
+pub(super) async fn assemble(
+    world: &World,
+    store: &dyn Store,
+    readings: Vec<Reading>,
+    refused: &HashMap<MessageId, Vec<Exception>>,
+    now: Timestamp,
+) -> Result<Vec<(Unit, Vec<Reading>)>, StoreError> {
+    let mut places = subjects(world, &readings, refused);
+    let names: Vec<ExternalRef> =
+        places.iter().flat_map(|place| place.candidates.iter().chain(&place.links)).cloned().collect();
+    let names: Vec<ExternalRef> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut known: HashMap<ExternalRef, EntityId> = HashMap::new();
+    if !names.is_empty() {
+        let found = store.resolve(&names).await?;
+        known.extend(names.into_iter().zip(found).filter_map(|(name, entity)| Some((name, entity?))));
+    }
+    settle_places(&mut places, &mut known);
+
+    let ids: Vec<EntityId> =
+        places.iter().filter_map(|place| place.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut records: HashMap<EntityId, EntityRecord> = HashMap::new();
+    if !ids.is_empty() {
+        records.extend(store.load(&ids).await?.into_iter().map(|record| (record.id.clone(), record)));
+    }
+
+    let groups = group(readings.len(), &places);
+    let mut places_of: Vec<Vec<Place>> = (0..readings.len()).map(|_| Vec::new()).collect();
+    for place in places {
+        places_of[place.reading].push(place);
+    }
+    let mut slots: Vec<Option<Reading>> = readings.into_iter().map(Some).collect();
+    let mut out = Vec::with_capacity(groups.len());
+    for members in groups {
+        let group_places: Vec<Place> =
+            members.iter().flat_map(|index| std::mem::take(&mut places_of[*index])).collect();
+        let unit = unit(world, &slots, &members, &group_places, &records, refused, now);
+        let group_readings = members.into_iter().filter_map(|index| slots[index].take()).collect();
+        out.push((unit, group_readings));
+    }
+    Ok(out)
+}
+
+/// Notes which message of `group` claimed `name` and takes it out of the next attempt: links that contradict each other
+/// are exceptions, never merges.
+pub(super) fn refuse_link(
+    group: &[Reading],
+    name: &ExternalRef,
+    holder: &EntityId,
+    now: Timestamp,
+    refused: &mut HashMap<MessageId, Vec<Exception>>,
+) {
+    let says = |reading: &&Reading| {
+        reading
+            .facts
+            .iter()
+            .any(|fact| serde_json::to_value(&fact.header).is_ok_and(|header| mentions(&header, &name.id)))
+    };
+    let guilty = group.iter().filter(|reading| !refused.contains_key(&reading.message));
+    let Some(reading) = guilty.clone().find(says).or_else(|| guilty.clone().next()) else { return };
+    let text =
+        format!("the message says that {name} belongs to another order than {holder}, to which it is linked");
+    refused.entry(reading.message).or_default().push(contradiction(reading, text, now));
+}
+
+fn mentions(header: &serde_json::Value, id: &str) -> bool {
+    header.as_object().is_some_and(|fields| fields.values().any(|value| value.as_str() == Some(id)))
+}
+
+fn contradiction(reading: &Reading, text: String, now: Timestamp) -> Exception {
+    Exception {
+        id: 0,
+        cause: format!("contradictory_links:{}", reading.account),
+        kind: "contradictory_links".to_owned(),
+        message: text,
+        help: Some("find out which system is wrong, correct it there, then retry".to_owned()),
+        account: Some(reading.account.clone()),
+        client: reading.client.clone(),
+        entity: None,
+        message_id: Some(reading.message),
+        intent: None,
+        raised: now,
+        resolved: None,
+    }
+}
+
+fn subjects(world: &World, readings: &[Reading], refused: &HashMap<MessageId, Vec<Exception>>) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (index, reading) in readings.iter().enumerate() {
+        if refused.contains_key(&reading.message) {
+            continue;
+        }
+        for (at, fact) in reading.facts.iter().enumerate() {
+            let place = |entity| Place {
+                reading: index,
+                fact: at,
+                candidates: Vec::new(),
+                creates: None,
+                links: Vec::new(),
+                entity,
+                contradiction: None,
+            };
+            if let Some(entity) = &reading.direct {
+                places.push(place(Some(entity.clone())));
+                continue;
+            }
+            let subject = apply::subject(
+                &fact.account,
+                &fact.header,
+                &world.config,
+                reading.client.as_ref(),
+                &fact.body,
+            );
+            places.push(Place {
+                candidates: subject.candidates,
+                creates: subject.creates,
+                links: subject.links,
+                ..place(subject.direct)
+            });
+        }
+    }
+    places
+}
+
+/// Finds the entity of each place; what one fact of the batch links, another may be found by.
+fn settle_places(places: &mut [Place], known: &mut HashMap<ExternalRef, EntityId>) {
+    loop {
+        let mut changed = false;
+        for place in places.iter_mut() {
+            if place.entity.is_none() && place.contradiction.is_none() {
+                let found: BTreeSet<&EntityId> = place
+                    .candidates
+                    .iter()
+                    .filter_map(|name| known.get(name))
+                    .chain(&place.creates)
+                    .collect();
+                let found: Vec<EntityId> = found.into_iter().cloned().collect();
+                match found.as_slice() {
+                    [] => {}
+                    [one] => {
+                        place.entity = Some(one.clone());
+                        changed = true;
+                    }
+                    several => {
+                        let several: Vec<&str> = several.iter().map(EntityId::as_str).collect();
+                        place.contradiction = Some(format!(
+                            "the names in the message belong to different orders: {}",
+                            several.join(", ")
+                        ));
+                    }
+                }
+            }
+            if let Some(entity) = &place.entity {
+                for link in &place.links {
+                    if !known.contains_key(link) {
+                        known.insert(link.clone(), entity.clone());
+                        changed = true;
+                    }
+                }
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// Groups readings that share an entity, in the order of their first member.
+fn group(count: usize, places: &[Place]) -> Vec<Vec<usize>> {
+    let mut parent: Vec<usize> = (0..count).collect();
+    fn root(parent: &mut [usize], mut at: usize) -> usize {
+        while parent[at] != at {
+            parent[at] = parent[parent[at]];
+            at = parent[at];
+        }
+        at
+    }
+    let mut first: HashMap<&EntityId, usize> = HashMap::new();
+    for place in places {
+        let Some(entity) = &place.entity else { continue };
+        match first.get(entity) {
+            Some(other) => {
+                let (a, b) = (root(&mut parent, *other), root(&mut parent, place.reading));
+                parent[a.max(b)] = a.min(b);
+            }
+            None => {
+                first.insert(entity, place.reading);
+            }
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for index in 0..count {
+        groups.entry(root(&mut parent, index)).or_default().push(index);
+    }
+    groups.into_values().collect()
+}
+
+fn unit(
+    world: &World,
+    readings: &[Option<Reading>],
+    members: &[usize],
+    places: &[Place],
+    records: &HashMap<EntityId, EntityRecord>,
+    refused: &HashMap<MessageId, Vec<Exception>>,
+    now: Timestamp,
+) -> Unit {
+    let mut unit = Unit { at: now, ..Unit::default() };
+    let mut told: BTreeMap<&EntityId, Told> = BTreeMap::new();
+    let mut troubled: HashSet<MessageId> = HashSet::new();
+    for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
+        let exceptions = reading.exceptions.iter().chain(refused.get(&reading.message).into_iter().flatten());
+        for exception in exceptions {
+            unit.exceptions.push(exception.clone());
+            troubled.insert(reading.message);
+        }
+    }
+    for place in places {
+        let Some(reading) = readings[place.reading].as_ref() else { continue };
+        let fact = &reading.facts[place.fact];
+        if let Some(text) = &place.contradiction {
+            unit.exceptions.push(contradiction(reading, text.clone(), now));
+            troubled.insert(reading.message);
+        } else if let Some(entity) = &place.entity {
+            let told = told.entry(entity).or_default();
+            told.messages.insert(reading.message);
+            told.client = told.client.clone().or_else(|| reading.client.clone());
+            if !only_wakes(&fact.body) {
+                told.facts.push(fact.clone());
+            }
+            told.links.extend(place.links.iter().cloned());
+        } else if place.candidates.is_empty() {
+            if let Some(exception) = nobody(reading, fact, now) {
+                unit.exceptions.push(exception);
+                troubled.insert(reading.message);
+            }
+        } else {
+            let wait = SignedDuration::try_from(world.config.intake.wait).unwrap_or(SignedDuration::MAX);
+            let deadline = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+            unit.waiting.push(Waiting { fact: fact.clone(), refs: place.candidates.clone(), deadline });
+        }
+    }
+    for (entity, told) in told {
+        let Some(record) = records.get(entity) else { continue };
+        let (write, mails, exception) = fold(world, record, told, now);
+        unit.exceptions.extend(exception);
+        unit.entities.extend(write);
+        unit.mail.extend(
+            mails.into_iter().map(|(to, client, header, body)| mail(&to, &client, header, body, now)),
+        );
+    }
+    for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
+        let state =
+            if troubled.contains(&reading.message) { MessageState::Excepted } else { MessageState::Done };
+        unit.messages.push((reading.message, state));
+        if state == MessageState::Done {
+            unit.resolve_messages.push(reading.message);
+        }
+    }
+    unit
+}
+
+/// A fact with no name to find its subject by. Stock levels that a storefront tells are observations of what we set
+/// there ourselves, and mean nothing more.
+fn nobody(reading: &Reading, fact: &Fact, now: Timestamp) -> Option<Exception> {
+    if matches!(fact.body, Body::Level(_)) && reading.client.is_some() {
+        return None;
+    }
+    let kind = fact.body.kind().0;
+    Some(Exception {
+        id: 0,
+        cause: format!("no_subject:{}:{}", reading.account, fact.rule),
+        kind: "no_subject".to_owned(),
+        message: format!("`{kind}` names no order, payment, shipment or parcel that it could belong to"),
+        help: Some(format!("let the rule [fact.{}] of {} give one of them", fact.rule, fact.mapping)),
+        account: Some(reading.account.clone()),
+        client: reading.client.clone(),
+        entity: None,
+        message_id: Some(reading.message),
+        intent: None,
+        raised: now,
+        resolved: None,
+    })
+}
+
+/// Name of the header in which a message to ourselves carries the client of an entity that may not exist yet.
+pub(super) const CLIENT: &str = "client";
+
+fn mail(to: &EntityId, client: &ClientId, header: Header, body: Body, now: Timestamp) -> NewMessage {
+    let fact = Fact::ours(header, body, now, MessageId::default());
+    let account = AccountId::from(OURS);
+    NewMessage {
+        shard: ports::shard(&account, to.as_str()),
+        account,
+        origin: Origin::Fact,
+        topic: fact.body.kind().0.to_owned(),
+        mapping: String::new(),
+        event_id: None,
+        headers: vec![(CLIENT.to_owned(), client.0.clone())],
+        body: Bytes::from(serde_json::to_vec(&fact).unwrap_or_default()),
+        received: now,
+        priority: 0,
+        context: Some(to.0.clone()),
+    }
+}
+
+/// What a group of messages writes to one entity.
+pub(super) type Folded = (Option<EntityWrite>, Vec<(EntityId, ClientId, Header, Body)>, Option<Exception>);

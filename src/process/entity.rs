@@ -1,0 +1,260 @@
+//! What becomes of one entity by the facts of a unit: project, plan, and write down all that changed. Pure.
+
+use std::collections::{BTreeSet, HashSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::assemble::Folded;
+use crate::apply::{self, StockKey};
+use crate::canonical::{
+    AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, Intent,
+    IntentState, MessageId, Order, Stock,
+};
+use crate::config::world::World;
+use crate::plan::{self, OrderCase, Plan, StockCase};
+use crate::ports::{EntityIndex, EntityRecord, EntityWrite};
+
+/// What a unit tells one entity.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// By these messages.
+    pub(super) messages: BTreeSet<MessageId>,
+    /// Whose it is, where the messages tell.
+    pub(super) client: Option<ClientId>,
+    /// These facts.
+    pub(super) facts: Vec<Fact>,
+    /// Under these names.
+    pub(super) links: Vec<ExternalRef>,
+}
+
+/// Applies what was told to the stored entity.
+pub(super) fn fold(world: &World, record: &EntityRecord, told: Told, now: Timestamp) -> Folded {
+    match record.id.kind() {
+        EntityKind::Order => fold_order(world, record, told, now),
+        EntityKind::Stock => fold_stock(world, record, told, now),
+    }
+}
+
+fn fold_order(world: &World, record: &EntityRecord, told: Told, now: Timestamp) -> Folded {
+    let before: Option<Order> = match stored(record) {
+        Ok(before) => before,
+        Err(error) => return broken(record, &told, &error, now),
+    };
+    let creator = told.facts.iter().chain(&record.facts).find(|fact| matches!(fact.body, Body::Placed(_)));
+    let Some((client, storefront)) = before
+        .as_ref()
+        .map(|order| (order.client.clone(), order.storefront.clone()))
+        .or_else(|| Some((told.client.clone()?, creator?.account.clone())))
+    else {
+        return broken(record, &told, "no fact of a storefront creates this order", now);
+    };
+    let (facts, new, superseded) = merge(record, &told);
+    let order = apply::project_order(&record.id, &client, &storefront, &facts, &record.intents);
+    let plan = match world.config.flow_of(&client) {
+        Some(flow) => plan::plan_order(&OrderCase {
+            order: &order,
+            before: before.as_ref(),
+            facts: &facts,
+            new: &new,
+            intents: &record.intents,
+            config: &world.config,
+            flow,
+            now,
+        }),
+        None => {
+            Plan { exceptions: vec![no_flow(&record.id, &client, &storefront, now)], ..Plan::nothing(order) }
+        }
+    };
+    let index = order_index(&plan.state);
+    let mails = plan
+        .mails
+        .iter()
+        .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
+    let mails = mails.collect();
+    let write = written(record, client.clone(), index, &plan, new, superseded, told.links);
+    (Some(write), mails, None)
+}
+
+fn fold_stock(world: &World, record: &EntityRecord, told: Told, now: Timestamp) -> Folded {
+    let before: Option<Stock> = match stored(record) {
+        Ok(before) => before,
+        Err(error) => return broken(record, &told, &error, now),
+    };
+    let Some(client) = before.as_ref().map(|stock| stock.client.clone()).or_else(|| told.client.clone())
+    else {
+        return broken(record, &told, "nobody knows whose stock this is", now);
+    };
+    let key = before
+        .as_ref()
+        .map(|stock| StockKey {
+            client: stock.client.clone(),
+            warehouse: stock.warehouse.clone(),
+            sku: stock.sku.clone(),
+        })
+        .or_else(|| {
+            told.facts
+                .iter()
+                .find_map(|fact| apply::stock_key(&fact.account, &fact.body, &client, &world.config))
+        });
+    let Some(key) = key else {
+        return broken(record, &told, "nobody knows of which SKU this stock is", now);
+    };
+    let mut stock = before.clone();
+    for fact in &told.facts {
+        stock = Some(apply::apply_stock(stock, &key, fact));
+    }
+    let Some(stock) = stock else { return (None, Vec::new(), None) };
+    let plan = match world.config.flow_of(&client) {
+        Some(flow) => plan::plan_stock(&StockCase {
+            stock: &stock,
+            before: before.as_ref(),
+            intents: &record.intents,
+            flow,
+            now,
+        }),
+        None => Plan::nothing(stock),
+    };
+    let index = EntityIndex {
+        account: plan.state.warehouse.clone(),
+        label: plan.state.sku.clone(),
+        words: plan.state.sku.clone(),
+        ..EntityIndex::default()
+    };
+    let mails = plan
+        .mails
+        .iter()
+        .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
+    let mails = mails.collect();
+    let write = written(record, client.clone(), index, &plan, told.facts, Vec::new(), told.links);
+    (Some(write), mails, None)
+}
+
+/// The stored facts with the told ones; those that are new; and stored ones that a message mapped anew no longer states.
+fn merge(record: &EntityRecord, told: &Told) -> (Vec<Fact>, Vec<Fact>, Vec<FactId>) {
+    let stated: HashSet<FactId> = told.facts.iter().map(|fact| fact.id).collect();
+    let superseded: Vec<FactId> = record
+        .facts
+        .iter()
+        .filter(|fact| told.messages.contains(&fact.message) && !stated.contains(&fact.id))
+        .map(|fact| fact.id)
+        .collect();
+    let mut facts: Vec<Fact> =
+        record.facts.iter().filter(|fact| !superseded.contains(&fact.id)).cloned().collect();
+    let mut have: HashSet<FactId> = facts.iter().map(|fact| fact.id).collect();
+    let mut new = Vec::new();
+    for fact in &told.facts {
+        if have.insert(fact.id) {
+            new.push(fact.clone());
+        }
+    }
+    facts.extend(new.iter().cloned());
+    (facts, new, superseded)
+}
+
+fn written<S: Serialize>(
+    record: &EntityRecord,
+    client: ClientId,
+    index: EntityIndex,
+    plan: &Plan<S>,
+    facts: Vec<Fact>,
+    superseded: Vec<FactId>,
+    links: Vec<ExternalRef>,
+) -> EntityWrite {
+    let mut state = serde_json::to_value(&plan.state).unwrap_or_default();
+    let personal = match state.as_object_mut().and_then(|fields| fields.remove("contact")) {
+        Some(contact) => Value::Object(Map::from_iter([("contact".to_owned(), contact)])),
+        None => Value::Null,
+    };
+    let mut intents: Vec<Intent> = plan.intents.clone();
+    for intent in &record.intents {
+        if plan.withdraw.contains(&intent.id) && intent.state == IntentState::Pending {
+            intents.push(Intent { state: IntentState::Withdrawn, ..intent.clone() });
+        }
+    }
+    let links: BTreeSet<ExternalRef> = links.into_iter().collect();
+    EntityWrite {
+        id: record.id.clone(),
+        expected: record.version,
+        client,
+        index,
+        state,
+        personal,
+        facts,
+        superseded,
+        refs: links.into_iter().collect(),
+        intents,
+        exceptions: Some(plan.exceptions.clone()),
+        timers: plan.timers.clone(),
+        events: plan.events.clone(),
+    }
+}
+
+fn order_index(order: &Order) -> EntityIndex {
+    let mut words: BTreeSet<&str> = BTreeSet::new();
+    words.extend(order.number.as_deref());
+    words.insert(&order.r#ref);
+    words.extend(order.lines.iter().filter_map(|line| line.sku.as_deref()));
+    words.extend(order.refs.iter().map(|name| name.id.as_str()));
+    words.extend(order.payments.iter().map(|payment| payment.r#ref.as_str()));
+    for shipment in &order.shipments {
+        words.insert(&shipment.r#ref);
+        words.extend(shipment.packages.iter().filter_map(|package| package.tracking.as_deref()));
+    }
+    EntityIndex {
+        account: order.storefront.clone(),
+        label: order.number.clone().unwrap_or_else(|| order.r#ref.clone()),
+        phase: order.phase.word().to_owned(),
+        placed: order.placed_at.map(|at| at.instant()),
+        words: words.into_iter().collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn stored<S: DeserializeOwned>(record: &EntityRecord) -> Result<Option<S>, String> {
+    if record.state.is_null() {
+        return Ok(None);
+    }
+    S::deserialize(&record.state)
+        .map(Some)
+        .map_err(|error| format!("its stored state cannot be read: {error}"))
+}
+
+/// The entity cannot be worked on: its messages become exceptions, nothing is written.
+fn broken(record: &EntityRecord, told: &Told, text: &str, now: Timestamp) -> Folded {
+    let exception = Exception {
+        id: 0,
+        cause: format!("entity:{}", record.id),
+        kind: "fault".to_owned(),
+        message: format!("{}: {text}", record.id),
+        help: None,
+        account: told.facts.first().map(|fact| fact.account.clone()),
+        client: told.client.clone(),
+        entity: None,
+        message_id: told.messages.first().copied(),
+        intent: None,
+        raised: now,
+        resolved: None,
+    };
+    (None, Vec::new(), Some(exception))
+}
+
+fn no_flow(id: &EntityId, client: &ClientId, storefront: &AccountId, now: Timestamp) -> Exception {
+    Exception {
+        id: 0,
+        cause: format!("no_flow:{client}"),
+        kind: "no_flow".to_owned(),
+        message: format!(
+            "no [flow.…] of config.toml serves the client `{client}`: the order is kept and not released"
+        ),
+        help: Some(format!("add a flow with client = \"{client}\" and storefronts = [\"{storefront}\"]")),
+        account: Some(storefront.clone()),
+        client: Some(client.clone()),
+        entity: Some(id.clone()),
+        message_id: None,
+        intent: None,
+        raised: now,
+        resolved: None,
+    }
+}

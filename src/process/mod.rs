@@ -1,0 +1,107 @@
+//! The working stage: map, apply and plan pending messages, and commit all that follows from them as one unit.
+//!
+//! Messages of one batch that touch the same entity share a unit; units of different entities share a group commit.
+//! A unit that lost a race ([`Committed::Conflict`]) is made again from what is stored by then. The stage keeps no state
+//! of its own: whatever is lost with the process is pending in the store.
+
+mod assemble;
+mod entity;
+mod read;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::canonical::MessageId;
+use crate::config::world::World;
+use crate::ingest::backlog::Backlog;
+use crate::ports::{Bus, Clock, Committed, Exception, Hint, Message, Store, StoreError};
+use read::Reading;
+
+/// How many messages one step takes on.
+const BATCH: usize = 64;
+/// How often a unit that loses races is made again before its messages are left to a later step.
+const RACES: usize = 16;
+
+/// Works on pending messages.
+#[derive(Clone)]
+pub struct Worker {
+    /// Truth.
+    pub store: Arc<dyn Store>,
+    /// Where hints go.
+    pub bus: Arc<dyn Bus>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The generation in force.
+    pub world: Arc<ArcSwap<World>>,
+    /// What waits, by account.
+    pub backlog: Arc<Backlog>,
+}
+
+impl Worker {
+    /// Works on one batch of `shard`. Gives how many messages were settled; 0 means that nothing is pending there.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written; everything stays pending.
+    pub async fn step(&self, shard: u16) -> Result<usize, StoreError> {
+        let started = std::time::Instant::now();
+        let messages = self.store.pending(shard, BATCH).await?;
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let world = self.world.load_full();
+        let taken: BTreeMap<MessageId, &Message> =
+            messages.iter().map(|message| (message.id, message)).collect();
+        let mut open: Vec<Reading> = Vec::with_capacity(messages.len());
+        let mut outbound = Vec::new();
+        for message in &messages {
+            let reading = read::read(&world, message, self.clock.now());
+            for (key, value) in &reading.rereads {
+                self.store.put("reread", key, value.clone(), None).await?;
+                outbound.push(Hint::Outbound { account: message.content.account.clone() });
+            }
+            open.push(reading);
+        }
+        let mut settled = 0;
+        let mut refused: HashMap<MessageId, Vec<Exception>> = HashMap::new();
+        for _ in 0..RACES {
+            if open.is_empty() {
+                break;
+            }
+            let now = self.clock.now();
+            let assembled = assemble::assemble(&world, self.store.as_ref(), open, &refused, now).await?;
+            let (units, readings): (Vec<_>, Vec<_>) = assembled.into_iter().unzip();
+            let committed = self.store.commit(units).await?;
+            let mut again = Vec::new();
+            for (outcome, group) in committed.into_iter().zip(readings) {
+                match outcome {
+                    Committed::Done { hints } => {
+                        settled += group.len();
+                        for reading in &group {
+                            if let Some(message) = taken.get(&reading.message) {
+                                self.backlog.remove(&message.content.account);
+                            }
+                        }
+                        outbound.extend(hints);
+                    }
+                    Committed::Conflict => again.extend(group),
+                    Committed::LinkConflict { name, holder } => {
+                        assemble::refuse_link(&group, &name, &holder, now, &mut refused);
+                        again.extend(group);
+                    }
+                }
+            }
+            open = again;
+        }
+        outbound.sort_by_key(|hint| format!("{hint:?}"));
+        outbound.dedup();
+        for hint in outbound {
+            self.bus.hint(hint).await;
+        }
+        metrics::counter!("crossdock_messages_settled_total")
+            .increment(u64::try_from(settled).unwrap_or(u64::MAX));
+        metrics::histogram!("crossdock_process_batch_seconds").record(started.elapsed().as_secs_f64());
+        Ok(settled)
+    }
+}

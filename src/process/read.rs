@@ -1,0 +1,266 @@
+//! From a message to the facts that it states: parse, attribute to a client, map. Pure.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::canonical::{AccountId, Body, ClientId, EntityId, Fact, MessageId};
+use crate::config::model::{Account, Config};
+use crate::config::world::World;
+use crate::connector::manifest::{Manifest, TopicAction};
+use crate::connector::webhook;
+use crate::ingest::webhook::UNREAD;
+use crate::map::node::Node;
+use crate::map::path::Path;
+use crate::map::{self, Context};
+use crate::ports::{Exception, Message, Origin};
+
+/// What a message says.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    /// The message.
+    pub(super) message: MessageId,
+    /// Who said it.
+    pub(super) account: AccountId,
+    /// Whose it is, where that is known.
+    pub(super) client: Option<ClientId>,
+    /// The entity that it is addressed to (facts of our own, answers to commands).
+    pub(super) direct: Option<EntityId>,
+    /// Its facts.
+    pub(super) facts: Vec<Fact>,
+    /// What could not be read.
+    pub(super) exceptions: Vec<Exception>,
+    /// Re-reads that it asks for: key and content of the rows.
+    pub(super) rereads: Vec<(String, Value)>,
+}
+
+impl Reading {
+    fn of(message: &Message) -> Self {
+        Self {
+            message: message.id,
+            account: message.content.account.clone(),
+            client: None,
+            direct: None,
+            facts: Vec::new(),
+            exceptions: Vec::new(),
+            rereads: Vec::new(),
+        }
+    }
+
+    fn except(&mut self, now: Timestamp, kind: &str, cause: String, message: String, help: Option<String>) {
+        self.exceptions.push(Exception {
+            id: 0,
+            cause,
+            kind: kind.to_owned(),
+            message,
+            help,
+            account: Some(self.account.clone()),
+            client: self.client.clone(),
+            entity: None,
+            message_id: Some(self.message),
+            intent: None,
+            raised: now,
+            resolved: None,
+        });
+    }
+}
+
+/// Reads `message` with the mappings of `world`. Whatever is wrong with it becomes an exception in the reading.
+pub(super) fn read(world: &World, message: &Message, now: Timestamp) -> Reading {
+    match catch_unwind(AssertUnwindSafe(|| read_unguarded(world, message, now))) {
+        Ok(reading) => reading,
+        Err(_) => {
+            let mut reading = Reading::of(message);
+            let name = format!("{}/{}", message.content.account, message.content.mapping);
+            tracing::error!(
+                message = message.id.0,
+                mapping = name,
+                "a mapping broke down on a message; the message is kept"
+            );
+            reading.except(
+                now,
+                "fault",
+                format!("fault:{name}"),
+                format!("the mapping {name} broke down on this message: a fault of Crossdock itself"),
+                Some("report it with the message; retry after an upgrade".to_owned()),
+            );
+            reading
+        }
+    }
+}
+
+fn read_unguarded(world: &World, message: &Message, now: Timestamp) -> Reading {
+    let mut reading = Reading::of(message);
+    let content = &message.content;
+    if content.origin == Origin::Fact {
+        match serde_json::from_slice::<Fact>(&content.body) {
+            Ok(mut fact) => {
+                if fact.message == MessageId::default() {
+                    fact.message = message.id;
+                }
+                reading.account = fact.account.clone();
+                let named = content.headers.iter().find(|(name, _)| name == super::assemble::CLIENT);
+                reading.client = named
+                    .map(|(_, client)| ClientId::from(client.as_str()))
+                    .or_else(|| attributed_by_account(&world.config, &reading.account));
+                reading.direct = content.context.as_deref().map(EntityId::from);
+                reading.facts.push(fact);
+            }
+            Err(error) => reading.except(
+                now,
+                "fault",
+                "fault:fact".to_owned(),
+                format!("a stored fact cannot be read: {error}"),
+                None,
+            ),
+        }
+        return reading;
+    }
+    let Some(account) = world.config.accounts.get(&content.account) else {
+        let cause = format!("account:{}", content.account);
+        let text = format!("the account `{}` is no longer in config.toml", content.account);
+        reading.except(now, "no_account", cause, text, Some("put the account back, then retry".to_owned()));
+        return reading;
+    };
+    let Some(connector) = world.registry.get(&account.connector) else {
+        let cause = format!("connector:{}", account.connector);
+        let text = format!("the connector `{}` is not loaded", account.connector);
+        reading.except(now, "no_connector", cause, text, Some("see `crossdock check`".to_owned()));
+        return reading;
+    };
+    let node = match Node::parse_json(&content.body) {
+        Ok(node) => node,
+        Err(error) => {
+            let cause = format!("invalid:{}:{}", content.account, content.topic);
+            reading.except(
+                now,
+                "invalid_payload",
+                cause,
+                format!("the body is no valid JSON: {error}"),
+                None,
+            );
+            return reading;
+        }
+    };
+    reading.client = match attribute(&world.config, account, &node) {
+        Ok(client) => client,
+        Err(text) => {
+            let help =
+                format!("add the client's link under [account.{}.link.CLIENT] in config.toml", account.id);
+            reading.except(now, "unattributed", format!("unattributed:{}", account.id), text, Some(help));
+            return reading;
+        }
+    };
+    let mapping = match action(&connector.manifest, message) {
+        Some(TopicAction::Map(mapping)) if mapping != UNREAD => mapping,
+        Some(TopicAction::Ignore) => return reading,
+        Some(TopicAction::Reread { read, id }) => {
+            ask_again(&mut reading, &node, &read, &id, now, &content.topic);
+            return reading;
+        }
+        _ => {
+            let cause = format!("topic:{}:{}", account.connector, content.topic);
+            let text = format!(
+                "nothing in the connector `{}` reads the topic `{}`",
+                account.connector, content.topic
+            );
+            let help = "name a mapping for it, or \"ignore\", under [webhook.topics]".to_owned();
+            reading.except(now, "unknown_topic", cause, text, Some(help));
+            return reading;
+        }
+    };
+    let inbound =
+        world.registry.inbound_for(&account.connector, &mapping, reading.client.as_ref(), &account.id);
+    let Some(inbound) = inbound else {
+        let cause = format!("mapping:{}/{mapping}", account.connector);
+        let text = format!("the mapping mappings/{}/{mapping}.in.toml is not loaded", account.connector);
+        reading.except(now, "no_mapping", cause, text, Some("see `crossdock check`".to_owned()));
+        return reading;
+    };
+    let with = Context { zone: account.zone.clone(), exponents: connector.manifest.exponents.clone() };
+    let mapped = inbound.run(&node, &with);
+    for error in mapped.errors {
+        reading.except(now, &error.kind, error.cause, error.message, error.help);
+    }
+    for fact in mapped.facts {
+        let mut header = fact.header;
+        if content.origin == Origin::Answer && header.our.is_none() {
+            header.our.clone_from(&content.context);
+        }
+        reading.facts.push(Fact {
+            id: Fact::identity(&account.id, &header, &fact.body),
+            rule: fact.rule,
+            account: account.id.clone(),
+            header,
+            body: fact.body,
+            heard: content.received,
+            message: message.id,
+            mapping: inbound.version().to_owned(),
+        });
+    }
+    reading
+}
+
+/// What the manifest in force says of the message's topic. Polls and answers carry their mapping's name.
+fn action(manifest: &Manifest, message: &Message) -> Option<TopicAction> {
+    if message.content.origin == Origin::Webhook {
+        let hook = manifest.webhook.as_ref()?;
+        return webhook::action(hook, &message.content.topic);
+    }
+    Some(TopicAction::Map(message.content.mapping.clone()))
+}
+
+fn ask_again(reading: &mut Reading, node: &Node, read: &str, id: &str, now: Timestamp, topic: &str) {
+    let found = Path::parse(id)
+        .ok()
+        .and_then(|path| path.first(node).and_then(|at| at.text().map(|text| text.into_owned())));
+    if let Some(id) = found {
+        let key = format!("{}/{read}/{id}", reading.account);
+        reading.rereads.push((
+            key,
+            json!({ "account": reading.account, "read": read, "id": id, "message": reading.message }),
+        ));
+    } else {
+        let cause = format!("reread:{}:{topic}", reading.account);
+        let text = format!("the webhook `{topic}` names nothing at `{id}` to be read again");
+        reading.except(now, "invalid_payload", cause, text, None);
+    }
+}
+
+/// The client when the account can carry messages of one alone.
+fn attributed_by_account(config: &Config, account: &AccountId) -> Option<ClientId> {
+    match config.clients_of(account).as_slice() {
+        [one] => Some((*one).clone()),
+        _ => None,
+    }
+}
+
+/// Whose the message is. A shared account without links gives no client: then only the account's own names find the
+/// subject.
+fn attribute(config: &Config, account: &Account, node: &Node) -> Result<Option<ClientId>, String> {
+    if account.client.is_some() || account.links.is_empty() {
+        return Ok(attributed_by_account(config, &account.id));
+    }
+    let fits: Vec<&ClientId> = account
+        .links
+        .iter()
+        .filter(|(_, link)| {
+            map::matches(node, link.iter().map(|(path, text)| (path.as_str(), text.as_str())))
+        })
+        .map(|(client, _)| client)
+        .collect();
+    match fits.as_slice() {
+        [one] => Ok(Some((*one).clone())),
+        [] => Err(format!("the account `{}` is shared, and no client's link fits this message", account.id)),
+        several => Err(format!(
+            "the links of several clients fit this message: {}",
+            several.iter().map(|client| client.as_str()).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// Whether the fact only tells that an entity is to be looked at again (a timer, a settled command).
+pub(super) fn only_wakes(body: &Body) -> bool {
+    matches!(body, Body::Due(due) if due.timer.starts_with("settled/") || due.timer == "replan")
+}
