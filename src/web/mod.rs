@@ -7,13 +7,31 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get};
 use futures::stream::BoxStream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::world::World;
 use crate::ports::{Bus, Clock, Event, Store};
+
+pub mod api;
+pub mod assets;
+pub mod auth;
+pub mod console;
+pub mod decide;
+pub mod error;
+pub mod events;
+pub mod pretty;
+pub mod query;
+pub mod say;
+pub mod view;
 
 /// Gives each listener its own stream of the events that happen from now on. A slow listener may miss some.
 pub type Events = Arc<dyn Fn() -> BoxStream<'static, Event> + Send + Sync>;
@@ -40,7 +58,55 @@ pub struct WebState {
     pub shutdown: CancellationToken,
 }
 
+/// What every handler reaches; see [`WebState`].
+pub struct Shared {
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    world: Arc<ArcSwap<World>>,
+    events: Events,
+    clock: Arc<dyn Clock>,
+    metrics: Option<PrometheusHandle>,
+    token: Option<SecretString>,
+    shutdown: CancellationToken,
+    listeners: Arc<Semaphore>,
+}
+
+/// The state of the handlers.
+pub type Web = Arc<Shared>;
+
 /// All routes of the daemon.
 pub fn router(state: WebState) -> Router {
-    state.hooks
+    let WebState { store, bus, world, events, clock, metrics, token, hooks, shutdown } = state;
+    let listeners = Arc::new(Semaphore::new(events::LISTENERS));
+    let web: Web = Arc::new(Shared { store, bus, world, events, clock, metrics, token, shutdown, listeners });
+    let guarded =
+        lay(api::routes()).merge(lay(console::routes())).layer(from_fn_with_state(web.clone(), auth::guard));
+    let open = lay(api::open_routes())
+        .merge(lay(console::open_routes()))
+        .route("/assets/{file}", get(assets::serve))
+        .fallback(console::unknown);
+    let pages = open
+        .merge(guarded)
+        .layer(CompressionLayer::new())
+        .layer(set(header::CACHE_CONTROL, "no-store"))
+        .layer(set(header::CONTENT_SECURITY_POLICY, POLICY))
+        .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(set(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(set(header::REFERRER_POLICY, "same-origin"))
+        .layer(set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .with_state(web);
+    pages.merge(hooks)
+}
+
+/// Scripts, styles and pictures come from us alone, and nobody may frame a page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+fn lay(routes: Vec<(&'static str, &'static str, MethodRouter<Web>)>) -> Router<Web> {
+    routes.into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler))
+}
+
+/// Sets a header that the handler did not set itself.
+fn set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }

@@ -1,0 +1,28 @@
+//! Style sheet, script and pictures of the console, embedded in the binary.
+
+use axum::extract::{Path, RawQuery};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use rust_embed::RustEmbed;
+
+use super::error::ApiError;
+
+#[derive(RustEmbed)]
+#[folder = "src/web/assets/"]
+struct Assets;
+
+/// The address of an asset: it changes with the content, so that browsers may keep it for ever.
+pub fn url(file: &str) -> String {
+    let hash = Assets::get(file).map(|found| hex::encode(&found.metadata.sha256_hash()[..6]));
+    format!("/assets/{file}?v={}", hash.unwrap_or_default())
+}
+
+/// `GET /assets/{file}`.
+pub async fn serve(Path(file): Path<String>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let found = Assets::get(&file).ok_or_else(|| ApiError::missing(format!("there is no asset {file}")))?;
+    let kind = mime_guess::from_path(&file).first_or_octet_stream().to_string();
+    let kind = if kind.starts_with("text/") { format!("{kind}; charset=utf-8") } else { kind };
+    let keep = if query.is_some() { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep.to_owned())];
+    Ok((headers, found.data.into_owned()).into_response())
+}

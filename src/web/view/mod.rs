@@ -1,0 +1,4 @@
+//! What routes and pages show, made once from the store's records.
+
+pub mod account;
+pub mod order;
