@@ -3,10 +3,20 @@
 //! An order's state is a function of the *set* of its facts and of its intents; the state of stock is a join of its
 //! facts. In both, neither order nor duplicates matter. The precedence among facts stands in `docs/model.md`.
 
-mod order;
+mod axes;
+mod cancel;
+mod ledger;
+mod payment;
+mod project;
+mod returns;
+mod sale;
+mod shipment;
 mod stock;
 mod subject;
+mod tracking;
+mod warehouse;
 
-pub use order::project_order;
+pub use axes::{classify, phase};
+pub use project::project_order;
 pub use stock::{StockKey, apply_stock, stock_key};
 pub use subject::{Subject, plain_number, plain_tracking, subject};

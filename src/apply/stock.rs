@@ -1,5 +1,9 @@
 //! The stock of one SKU at one warehouse: a join of levels and of what orders ask.
 
+use std::collections::BTreeMap;
+
+use super::ledger::Ledger;
+use crate::canonical::order::StockState;
 use crate::canonical::{AccountId, Body, ClientId, EntityId, Fact, Stock};
 use crate::config::model::Config;
 
@@ -43,4 +47,27 @@ pub fn stock_key(account: &AccountId, body: &Body, client: &ClientId, config: &C
 pub fn apply_stock(state: Option<Stock>, key: &StockKey, fact: &Fact) -> Stock {
     let _ = fact;
     state.unwrap_or_else(|| Stock::empty(key.client.clone(), key.warehouse.clone(), key.sku.clone()))
+}
+
+/// What stock answered last to an order, for each SKU and warehouse: to the newest question, the newest answer.
+pub(super) fn answers(ledger: &Ledger<'_>) -> Vec<StockState> {
+    let mut newest = BTreeMap::new();
+    for (fact, told) in ledger.pick(|body| if let Body::StockAnswer(told) = body { Some(told) } else { None })
+    {
+        let key = (told.warehouse.clone(), told.sku.clone());
+        let age = (told.generation, told.turn, fact.id);
+        if newest.get(&key).is_none_or(|(known, _)| *known < age) {
+            newest.insert(key, (age, told));
+        }
+    }
+    newest
+        .into_values()
+        .map(|(_, told)| StockState {
+            sku: told.sku.clone(),
+            warehouse: AccountId(told.warehouse.clone()),
+            reserved: told.reserved,
+            short: told.short,
+            generation: told.generation,
+        })
+        .collect()
 }

@@ -179,6 +179,9 @@ pub struct Shipment {
     /// The service.
     #[serde(default)]
     pub service: Option<String>,
+    /// Where it went from, as the warehouse names the place.
+    #[serde(default)]
+    pub location: Option<String>,
     /// When.
     #[serde(default)]
     pub at: Option<When>,
@@ -221,6 +224,9 @@ pub struct LabelState {
     pub account: AccountId,
     /// The aggregator's id of its shipment.
     pub r#ref: String,
+    /// For what it was bought: the slot's name behind `label/`.
+    #[serde(default)]
+    pub shipment: Option<String>,
     /// Tracking number.
     #[serde(default)]
     pub tracking: Option<String>,
@@ -265,6 +271,9 @@ pub struct RefundState {
     /// What comes back or was not sent.
     #[serde(default)]
     pub lines: Vec<Part>,
+    /// When.
+    #[serde(default)]
+    pub at: Option<When>,
 }
 
 /// A hold on the order.
@@ -320,16 +329,17 @@ pub struct Problem {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Axes {
-    /// `none`, `open`, `cancelled`, `closed`.
+    /// `none` (no storefront has told of it yet), `open`, `cancelled`, `closed`.
     pub sale: String,
-    /// `none`, `pending`, `authorised`, `partly_paid`, `paid`, `partly_refunded`, `refunded`, `voided`, `failed`, `disputed`.
+    /// `none`, `due_later` (unpaid terms), `pending`, `failed`, `voided`, `authorised`, `partly_paid`, `paid`,
+    /// `partly_refunded`, `refunded`, `disputed`.
     pub payment: String,
-    /// `none`, `intended`, `released`, `accepted`, `allocated`, `backordered`, `picking`, `packed`, `partly_shipped`,
-    /// `shipped`, `cancelled`, `rejected`.
+    /// `none`, `nothing` (no line needs a parcel), `held`, `unpaid`, `short` (of stock), `intended`, `released`,
+    /// `accepted`, `allocated`, `backordered`, `picking`, `packed`, `partly_shipped`, `shipped`, `cancelled`, `rejected`.
     pub fulfilment: String,
     /// `none`, one of the tracking statuses, `partly_delivered`.
     pub delivery: String,
-    /// `none`, or one of the return statuses.
+    /// `none`, one of the return statuses, `partly_received` (some units that left are still out).
     pub returns: String,
 }
 
@@ -453,6 +463,9 @@ pub struct Order {
     /// What the buyer pays.
     #[serde(default)]
     pub total: Option<Money>,
+    /// What the buyer pays in the buyer's own currency.
+    #[serde(default)]
+    pub presentment_total: Option<Money>,
     /// Lines before shipping and tax.
     #[serde(default)]
     pub subtotal: Option<Money>,
@@ -561,6 +574,7 @@ impl Order {
             channel: None,
             currency: None,
             total: None,
+            presentment_total: None,
             subtotal: None,
             tax: None,
             discount: None,

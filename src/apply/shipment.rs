@@ -1,0 +1,311 @@
+//! Goods that left: the warehouses' shipments, the storefront's records of them, and on which lines their units fall.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ledger::{Ledger, name_of};
+use super::plain_tracking;
+use super::project::Draft;
+use super::warehouse::behind;
+use crate::canonical::fact::{Package, Part, Recorded};
+use crate::canonical::order::{LabelState, Shipment};
+use crate::canonical::{AccountId, Body, Fact};
+
+/// Words of the storefront for a record that stands, and for one that does not.
+const STANDING: &[&str] = &["success", "pending", "open", "fulfilled", "submitted", "in_progress"];
+const FALLEN: &[&str] = &["cancelled", "canceled", "error", "failure", "failed"];
+
+/// Fills in shipments and labels, and the units shipped.
+pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
+    labels(draft, ledger);
+    let mut shipments = left(draft, ledger);
+    let records = recorded(draft, ledger);
+    // A record of a shipment of ours is its echo; any other is an observation.
+    let unmatched = echoes(draft, &mut shipments, records);
+    shipments.sort_by(|one, two| (one.at, &one.account, &one.r#ref).cmp(&(two.at, &two.account, &two.r#ref)));
+    let mut gone = Gone::new(draft.order.lines.len());
+    for shipment in shipments.iter_mut().filter(|shipment| !shipment.voided) {
+        gone.allocate(draft, shipment);
+    }
+    // Where no warehouse has the order, what the storefront records has left by other ways and need not be sent.
+    let served = !shipments.is_empty()
+        || draft
+            .intents
+            .iter()
+            .any(|intent| behind(&intent.slot, "release").is_some() && intent.state.told());
+    if !served {
+        for mut shipment in unmatched {
+            gone.allocate(draft, &mut shipment);
+            shipments.push(shipment);
+        }
+    }
+    for (line, units) in draft.order.lines.iter_mut().zip(&gone.units) {
+        line.shipped = *units;
+    }
+    for index in 0..draft.order.lines.len() {
+        let line = &draft.order.lines[index];
+        if line.shipped > line.ordered {
+            let message = format!(
+                "{} of `{}` left, but only {} were ordered",
+                line.shipped,
+                line.sku.as_deref().unwrap_or(&line.r#ref),
+                line.ordered
+            );
+            draft.problem(format!("over_shipped:{}", draft.order.id), message);
+        }
+    }
+    draft.order.shipments = shipments;
+}
+
+fn labels(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
+    let name =
+        |fact: &Fact| name_of(fact, &[&fact.header.shipment, &fact.header.r#ref, &fact.header.tracking]);
+    let refunded =
+        ledger.newest(|body| if let Body::LabelRefunded(label) = body { Some(label) } else { None }, name);
+    let bought =
+        ledger.newest(|body| if let Body::LabelBought(label) = body { Some(label) } else { None }, name);
+    draft.order.labels = bought
+        .into_iter()
+        .map(|((account, name), (fact, label))| {
+            let back = refunded.get(&(account.clone(), name.clone()));
+            // Which intent bought it: by the reference that we sent with the command.
+            let slot = fact.header.our.as_deref().and_then(|our| {
+                let intent = draft.intents.iter().find(|intent| intent.id.to_string() == our)?;
+                behind(&intent.slot, "label").map(ToOwned::to_owned)
+            });
+            LabelState {
+                account,
+                r#ref: name,
+                shipment: slot,
+                tracking: fact.header.tracking.clone(),
+                cost: label.cost,
+                url: label.url.clone(),
+                status: back.map_or("bought".to_owned(), |(_, told)| {
+                    told.status.clone().unwrap_or("refund_submitted".to_owned())
+                }),
+            }
+        })
+        .collect();
+}
+
+/// What warehouses say left.
+fn left(draft: &Draft<'_>, ledger: &Ledger<'_>) -> Vec<Shipment> {
+    let name =
+        |fact: &Fact| name_of(fact, &[&fact.header.shipment, &fact.header.r#ref, &fact.header.tracking]);
+    let voided =
+        ledger.newest(|body| if let Body::ShipmentVoided(told) = body { Some(told) } else { None }, name);
+    let told = ledger.newest(|body| if let Body::Shipped(told) = body { Some(told) } else { None }, name);
+    told.into_iter()
+        .map(|((account, name), (fact, shipped))| {
+            let mut packages = shipped.packages.clone();
+            let label = draft.order.labels.iter().find(|label| label.shipment.as_deref() == Some(&name));
+            if packages.iter().all(|package| package.tracking.is_none())
+                && let Some(number) =
+                    fact.header.tracking.clone().or_else(|| label.and_then(|label| label.tracking.clone()))
+            {
+                packages = vec![Package {
+                    r#ref: None,
+                    tracking: Some(number),
+                    url: None,
+                    carrier: shipped.carrier.clone(),
+                    service: shipped.service.clone(),
+                    weight: None,
+                }];
+            }
+            Shipment {
+                voided: voided.contains_key(&(account.clone(), name.clone())),
+                account,
+                r#ref: name,
+                lines: shipped.lines.clone(),
+                packages,
+                carrier: shipped.carrier.clone(),
+                service: shipped.service.clone(),
+                location: shipped.location.clone(),
+                at: fact.header.at,
+                recorded: None,
+                status: None,
+                events: Vec::new(),
+            }
+        })
+        .collect()
+}
+
+/// The storefront's records that stand.
+fn recorded(draft: &mut Draft<'_>, ledger: &Ledger<'_>) -> Vec<Shipment> {
+    let records = ledger.newest(
+        |body| if let Body::Recorded(told) = body { Some(told) } else { None },
+        |fact| name_of(fact, &[&fact.header.shipment, &fact.header.r#ref]),
+    );
+    let mut standing = Vec::new();
+    for ((account, name), (fact, told)) in records {
+        if account != draft.order.storefront {
+            continue;
+        }
+        let word = told.status.as_deref().unwrap_or("success").to_lowercase();
+        if FALLEN.contains(&word.as_str()) {
+            continue;
+        }
+        if !STANDING.contains(&word.as_str()) {
+            draft.unknown_word(&account, "fulfilment", &word);
+        }
+        standing.push(record_as_shipment(account, name, fact, told));
+    }
+    standing.sort_by(|one, two| (one.at, &one.r#ref).cmp(&(two.at, &two.r#ref)));
+    standing
+}
+
+fn record_as_shipment(account: AccountId, name: String, fact: &Fact, told: &Recorded) -> Shipment {
+    Shipment {
+        account,
+        recorded: Some(name.clone()),
+        r#ref: name,
+        lines: told.lines.clone(),
+        packages: told.packages.clone(),
+        carrier: told.packages.iter().find_map(|package| package.carrier.clone()),
+        service: None,
+        location: None,
+        at: fact.header.at,
+        voided: false,
+        status: None,
+        events: Vec::new(),
+    }
+}
+
+pub(super) fn numbers(packages: &[Package]) -> BTreeSet<String> {
+    packages.iter().filter_map(|package| package.tracking.as_deref()).map(plain_tracking).collect()
+}
+
+/// Ties the storefront's records to our shipments: by a tracking number that both carry, else, for shipments that we
+/// told the storefront of, by equal lines, else by being the only two left. Gives the records that are nobody's echo.
+fn echoes(draft: &Draft<'_>, shipments: &mut [Shipment], mut records: Vec<Shipment>) -> Vec<Shipment> {
+    records.retain(|record| {
+        let theirs = numbers(&record.packages);
+        let mut ours =
+            shipments.iter_mut().filter(|shipment| !numbers(&shipment.packages).is_disjoint(&theirs));
+        let Some(first) = ours.next() else { return true };
+        first.recorded.get_or_insert_with(|| record.r#ref.clone());
+        for other in ours {
+            other.recorded.get_or_insert_with(|| record.r#ref.clone());
+        }
+        false
+    });
+    let told: BTreeSet<&str> = draft
+        .intents
+        .iter()
+        .filter(|intent| intent.state.told())
+        .filter_map(|intent| behind(&intent.slot, "fulfilment"))
+        .collect();
+    let open = |shipment: &Shipment| shipment.recorded.is_none() && told.contains(shipment.r#ref.as_str());
+    records.retain(|record| {
+        let theirs = amounts(draft, record);
+        let same = shipments
+            .iter_mut()
+            .find(|shipment| open(shipment) && !theirs.is_empty() && amounts(draft, shipment) == theirs);
+        same.is_none_or(|shipment| {
+            shipment.recorded = Some(record.r#ref.clone());
+            false
+        })
+    });
+    if let [record] = records.as_slice() {
+        let mut rest = shipments.iter_mut().filter(|shipment| open(shipment));
+        if let (Some(shipment), None) = (rest.next(), rest.next()) {
+            shipment.recorded = Some(record.r#ref.clone());
+            records.clear();
+        }
+    }
+    records
+}
+
+/// Units by the line that each part means first.
+fn amounts(draft: &Draft<'_>, shipment: &Shipment) -> BTreeMap<usize, u64> {
+    let mut amounts = BTreeMap::new();
+    for part in &shipment.lines {
+        if let Some(index) = draft.lines_of(Some(&shipment.account), part).first() {
+            let (theirs, ours) = draft.ratio(&shipment.account, *index);
+            let units: &mut u64 = amounts.entry(*index).or_default();
+            *units = units.saturating_add(part.quantity.saturating_mul(ours) / theirs.max(1));
+        }
+    }
+    amounts
+}
+
+/// Units gone, while shipments are allocated to lines in the order in which they left.
+struct Gone {
+    /// By line.
+    units: Vec<u64>,
+    /// In the partner's own units, by account and line: three of a pack of six are no pack yet.
+    theirs: BTreeMap<(AccountId, usize), u64>,
+}
+
+impl Gone {
+    fn new(lines: usize) -> Self {
+        Self { units: vec![0; lines], theirs: BTreeMap::new() }
+    }
+
+    /// Puts the shipment's units on lines: first on units that are still wanted, then on units that were taken off, and
+    /// what is over on the first line that may be meant. Rewrites the shipment's parts by line.
+    fn allocate(&mut self, draft: &mut Draft<'_>, shipment: &mut Shipment) {
+        let before = self.units.clone();
+        if shipment.lines.is_empty() {
+            for index in 0..self.units.len() {
+                if draft.order.lines[index].ships {
+                    self.units[index] = self.units[index].max(draft.wanted(index));
+                }
+            }
+        }
+        for part in shipment.lines.clone() {
+            let lines = draft.lines_of(Some(&shipment.account), &part);
+            if lines.is_empty() && draft.placed {
+                draft.unknown_line(&shipment.account, &part);
+            }
+            self.take(draft, &shipment.account, &lines, part.quantity);
+        }
+        if !draft.placed {
+            return;
+        }
+        shipment.lines = draft
+            .order
+            .lines
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| self.units[*index] > before[*index])
+            .map(|(index, line)| Part {
+                quantity: self.units[index] - before[index],
+                line: Some(line.r#ref.clone()),
+                sku: line.sku.clone(),
+                reason: None,
+                condition: None,
+            })
+            .collect();
+    }
+
+    fn take(&mut self, draft: &Draft<'_>, account: &AccountId, lines: &[usize], quantity: u64) {
+        let mut left = quantity;
+        for (pass, index) in
+            [0, 1, 2].into_iter().flat_map(|pass| lines.iter().map(move |line| (pass, *line)))
+        {
+            if left == 0 {
+                return;
+            }
+            let (theirs, ours) = draft.ratio(account, index);
+            let limit = match pass {
+                0 => draft.wanted(index),
+                1 => draft.order.lines[index].ordered,
+                _ => u64::MAX,
+            };
+            let held = self.theirs.entry((account.clone(), index)).or_default();
+            let room = if limit == u64::MAX {
+                u64::MAX
+            } else {
+                let whole = limit.saturating_sub(self.units[index]).saturating_mul(theirs) / ours.max(1);
+                // What came of a pack already fills it up first.
+                whole.saturating_sub(*held % theirs.max(1))
+            };
+            let taken = left.min(room);
+            let packs = |theirs_units: u64| theirs_units.saturating_mul(ours) / theirs.max(1);
+            let more = packs(held.saturating_add(taken)) - packs(*held);
+            *held = held.saturating_add(taken);
+            self.units[index] = self.units[index].saturating_add(more);
+            left -= taken;
+        }
+    }
+}
