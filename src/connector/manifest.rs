@@ -268,6 +268,8 @@ pub struct Read {
     pub items: String,
     /// How pages follow.
     pub page: Option<Page>,
+    /// Conditions that must hold on the answer, besides a 2xx status: path and condition.
+    pub ok: Vec<(String, Test)>,
     /// Inbound mapping of each item; none for a read whose answer is used raw.
     pub mapping: Option<String>,
     /// Polls: how the cursor moves.
