@@ -10,6 +10,7 @@ mod webhook;
 use std::collections::BTreeMap;
 
 use super::manifest::{Auth, Manifest, SecretSpec, Setting};
+use super::template::Template;
 use crate::config::sources::Sources;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::tables::{File, Key, Table, Value};
@@ -45,8 +46,8 @@ struct Scope<'f> {
     reads: Vec<String>,
     polls: Vec<String>,
     commands: Vec<String>,
-    /// Whether `[http]` names a GraphQL endpoint.
-    graphql: bool,
+    /// Path of the GraphQL endpoint, where `[http]` names one.
+    endpoint: Option<Template>,
 }
 
 /// Reads the manifest of the connector called `name`; `None` when it is broken.
@@ -67,7 +68,7 @@ fn whole(sources: &Sources, name: &str, file: &File<'_>, root: &Table<'_>) -> Op
         let table = root.get(key).filter(Value::is_table).and_then(|value| value.table());
         table.map(|table| table.keys().iter().map(|key| key.text.to_owned()).collect()).unwrap_or_default()
     };
-    let graphql = root.get("http").filter(Value::is_table).and_then(|value| value.table());
+    let http = root.get("http").filter(Value::is_table).and_then(|value| value.table());
     let scope = Scope {
         file,
         sources,
@@ -77,7 +78,7 @@ fn whole(sources: &Sources, name: &str, file: &File<'_>, root: &Table<'_>) -> Op
         reads: names("read"),
         polls: names("poll"),
         commands: command::names(root),
-        graphql: graphql.is_some_and(|http| http.get("graphql").is_some()),
+        endpoint: http.and_then(|http| Template::parse(http.get("graphql")?.text()?).ok()),
     };
     let head = root.need("connector", "the table [connector] with `serves`").and_then(|value| value.table());
     let (title, serves, exponents) = head.map(|head| connector(&head, name)).unwrap_or_default();

@@ -95,7 +95,7 @@ impl Scope<'_> {
             let body = self.graphql(table, &document, place, mapped)?;
             return Some(RequestSpec {
                 method: "POST".to_owned(),
-                path: self.endpoint()?,
+                path: self.endpoint.clone()?,
                 query,
                 headers,
                 body,
@@ -123,14 +123,6 @@ impl Scope<'_> {
         Some(RequestSpec { method, path: path?, query, headers, body })
     }
 
-    /// The path of the GraphQL endpoint; the manifest is read again for it because `[http]` may be broken.
-    fn endpoint(&self) -> Option<Template> {
-        let text = self.sources.get(self.file.name())?;
-        let parsed = toml::de::DeTable::parse(text).ok()?;
-        let http = parsed.get_ref().get("http")?.get_ref().as_table()?;
-        Template::parse(http.get("graphql")?.get_ref().as_str()?).ok()
-    }
-
     fn graphql(
         &self,
         table: &Table<'_>,
@@ -138,7 +130,7 @@ impl Scope<'_> {
         place: Place,
         mapped: bool,
     ) -> Option<BodySpec> {
-        if !self.graphql {
+        if self.endpoint.is_none() {
             document.wrong("[http] names no GraphQL endpoint", "add graphql = \"/graphql.json\" to [http]");
         }
         let name = document.text()?;
@@ -155,15 +147,13 @@ impl Scope<'_> {
             return None;
         };
         let declared = variables_of(text);
-        if let (Some(variables), Some(given)) = (&variables, variables.as_ref().and_then(Value::table)) {
+        if let Some(given) = variables.as_ref().and_then(Value::table) {
             for key in given.keys().iter().filter(|key| !declared.iter().any(|(known, _)| known == key.text))
             {
                 let found =
                     self.file.error(key.span.clone(), format!("{name} has no variable ${}", key.text));
                 self.file.report(found.nearest(key.text, declared.iter().map(|(known, _)| known.as_str())));
             }
-            drop(given);
-            let _ = variables;
         }
         let missing = declared.iter().filter(|(known, needed)| {
             *needed && !mapped && filled.as_ref().is_some_and(|filled| filled.get(known).is_none())
