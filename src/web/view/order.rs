@@ -67,6 +67,9 @@ pub struct Entry {
     pub title: String,
     /// What stands beside it.
     pub text: String,
+    /// Its own name on the page.
+    #[serde(skip)]
+    pub key: String,
     /// The word that colours it: a state, or empty.
     #[serde(skip)]
     pub word: &'static str,
@@ -238,6 +241,7 @@ fn of_fact(known: Known, fact: Fact) -> Entry {
         part: known.part(&fact.account),
         title: said.title,
         text: said.text,
+        key: fact.id.to_string(),
         word,
         message: behind,
         message_url: behind.map(|id| format!("/api/v1/messages/{id}")),
@@ -257,6 +261,7 @@ fn ours(known: Known, kind: EntryKind, account: &AccountId, at: Timestamp) -> En
         part: known.part(account),
         title: String::new(),
         text: String::new(),
+        key: String::new(),
         word: "",
         message: None,
         message_url: None,
@@ -270,6 +275,7 @@ fn of_intent(known: Known, command: &Command) -> Entry {
     Entry {
         title: command.title.clone(),
         text: format!("meant to be done · {}", intent.slot),
+        key: format!("i{}", intent.id),
         intent: Some(intent.id),
         ..ours(known, EntryKind::Intent, &intent.account, intent.created)
     }
@@ -281,6 +287,7 @@ fn of_attempt(known: Known, command: &Command, attempt: &Attempt) -> Entry {
     Entry {
         title: format!("{}: attempt {}", command.title, attempt.number),
         text: attempt.note.clone(),
+        key: format!("a{}-{}-{}", intent.id, attempt.number, attempt.at.as_millisecond()),
         word: if last { intent.state.word() } else { "" },
         intent: Some(intent.id),
         ..ours(known, EntryKind::Attempt, &intent.account, attempt.at)
@@ -292,6 +299,7 @@ fn of_exception(known: Known, exception: &Exception) -> Entry {
     Entry {
         title: say::sentence(&exception.kind),
         text: exception.message.clone(),
+        key: format!("t{}", exception.id),
         word: "failed",
         message: exception.message_id,
         message_url: exception.message_id.map(|id| format!("/api/v1/messages/{id}")),
