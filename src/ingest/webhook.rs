@@ -4,7 +4,6 @@
 //! A body that cannot be read is stored and becomes an exception, since sending it again would not help. 503 with
 //! `Retry-After` comes only when the store fails or intake is full, and then at once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -165,7 +164,6 @@ fn signing_secrets<'a>(hook: &Webhook, account: &'a Account) -> &'a [secrecy::Se
 }
 
 fn kept_headers(hook: &Webhook, headers: &[(String, String)]) -> Vec<(String, String)> {
-    let keep: BTreeMap<String, ()> =
-        hook.keep_headers.iter().map(|name| (name.to_ascii_lowercase(), ())).collect();
-    headers.iter().filter(|(name, _)| keep.contains_key(&name.to_ascii_lowercase())).cloned().collect()
+    let kept = |name: &str| hook.keep_headers.iter().any(|keep| keep.eq_ignore_ascii_case(name));
+    headers.iter().filter(|(name, _)| kept(name)).cloned().collect()
 }

@@ -194,16 +194,18 @@ fn settle_places(places: &mut [Place], known: &mut HashMap<ExternalRef, EntityId
     }
 }
 
+/// The representative of `at`'s group.
+fn root(parent: &mut [usize], mut at: usize) -> usize {
+    while parent[at] != at {
+        parent[at] = parent[parent[at]];
+        at = parent[at];
+    }
+    at
+}
+
 /// Groups readings that share an entity, in the order of their first member.
 fn group(count: usize, places: &[Place]) -> Vec<Vec<usize>> {
     let mut parent: Vec<usize> = (0..count).collect();
-    fn root(parent: &mut [usize], mut at: usize) -> usize {
-        while parent[at] != at {
-            parent[at] = parent[parent[at]];
-            at = parent[at];
-        }
-        at
-    }
     let mut first: HashMap<&EntityId, usize> = HashMap::new();
     for place in places {
         let Some(entity) = &place.entity else { continue };

@@ -1,5 +1,6 @@
 //! From a message to the facts that it states: parse, attribute to a client, map. Pure.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
@@ -66,118 +67,120 @@ impl Reading {
     }
 }
 
-/// Reads `message` with the mappings of `world`. Whatever is wrong with it becomes an exception in the reading.
-pub(super) fn read(world: &World, message: &Message, now: Timestamp) -> Reading {
-    match catch_unwind(AssertUnwindSafe(|| read_unguarded(world, message, now))) {
-        Ok(reading) => reading,
-        Err(_) => {
-            let mut reading = Reading::of(message);
-            let name = format!("{}/{}", message.content.account, message.content.mapping);
-            tracing::error!(
-                message = message.id.0,
-                mapping = name,
-                "a mapping broke down on a message; the message is kept"
-            );
-            reading.except(
-                now,
-                "fault",
-                format!("fault:{name}"),
-                format!("the mapping {name} broke down on this message: a fault of Crossdock itself"),
-                Some("report it with the message; retry after an upgrade".to_owned()),
-            );
-            reading
-        }
+/// Why a message cannot be read as a whole.
+struct Trouble {
+    kind: &'static str,
+    cause: String,
+    message: String,
+    help: Option<String>,
+}
+
+impl Trouble {
+    fn new(kind: &'static str, cause: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind, cause: cause.into(), message: message.into(), help: None }
+    }
+
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
     }
 }
 
-fn read_unguarded(world: &World, message: &Message, now: Timestamp) -> Reading {
-    let mut reading = Reading::of(message);
+/// Reads `message` with the mappings of `world`. Whatever is wrong with it becomes an exception in the reading.
+pub(super) fn read(world: &World, message: &Message, now: Timestamp) -> Reading {
+    let guarded = catch_unwind(AssertUnwindSafe(|| {
+        let mut reading = Reading::of(message);
+        let outcome = match message.content.origin {
+            Origin::Fact => read_own(world, message, &mut reading),
+            _ => read_partner(world, message, &mut reading, now),
+        };
+        if let Err(trouble) = outcome {
+            reading.except(now, trouble.kind, trouble.cause, trouble.message, trouble.help);
+        }
+        reading
+    }));
+    guarded.unwrap_or_else(|_| {
+        let mut reading = Reading::of(message);
+        let name = format!("{}/{}", message.content.account, message.content.mapping);
+        tracing::error!(
+            message = message.id.0,
+            mapping = name,
+            "a mapping broke down on a message; the message is kept"
+        );
+        let text = format!("the mapping {name} broke down on this message: a fault of Crossdock itself");
+        let help = Some("report it with the message; retry after an upgrade".to_owned());
+        reading.except(now, "fault", format!("fault:{name}"), text, help);
+        reading
+    })
+}
+
+/// A fact of our own, or one that waited for its subject.
+fn read_own(world: &World, message: &Message, reading: &mut Reading) -> Result<(), Trouble> {
     let content = &message.content;
-    if content.origin == Origin::Fact {
-        match serde_json::from_slice::<Fact>(&content.body) {
-            Ok(mut fact) => {
-                if fact.message == MessageId::default() {
-                    fact.message = message.id;
-                }
-                reading.account = fact.account.clone();
-                let named = content.headers.iter().find(|(name, _)| name == super::assemble::CLIENT);
-                reading.client = named
-                    .map(|(_, client)| ClientId::from(client.as_str()))
-                    .or_else(|| attributed_by_account(&world.config, &reading.account));
-                reading.direct = content.context.as_deref().map(EntityId::from);
-                reading.facts.push(fact);
-            }
-            Err(error) => reading.except(
-                now,
-                "fault",
-                "fault:fact".to_owned(),
-                format!("a stored fact cannot be read: {error}"),
-                None,
-            ),
-        }
-        return reading;
+    let mut fact: Fact = serde_json::from_slice(&content.body).map_err(|error| {
+        Trouble::new("fault", "fault:fact", format!("a stored fact cannot be read: {error}"))
+    })?;
+    if fact.message == MessageId::default() {
+        fact.message = message.id;
     }
-    let Some(account) = world.config.accounts.get(&content.account) else {
-        let cause = format!("account:{}", content.account);
+    let named = content.headers.iter().find(|(name, _)| name == super::assemble::CLIENT);
+    reading.account = fact.account.clone();
+    reading.client = named
+        .map(|(_, client)| ClientId::from(client.as_str()))
+        .or_else(|| attributed_by_account(&world.config, &reading.account));
+    reading.direct = content.context.as_deref().map(EntityId::from);
+    reading.facts.push(fact);
+    Ok(())
+}
+
+fn read_partner(
+    world: &World,
+    message: &Message,
+    reading: &mut Reading,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let content = &message.content;
+    let account = world.config.accounts.get(&content.account).ok_or_else(|| {
         let text = format!("the account `{}` is no longer in config.toml", content.account);
-        reading.except(now, "no_account", cause, text, Some("put the account back, then retry".to_owned()));
-        return reading;
-    };
-    let Some(connector) = world.registry.get(&account.connector) else {
-        let cause = format!("connector:{}", account.connector);
+        Trouble::new("no_account", format!("account:{}", content.account), text)
+            .help("put the account back, then retry")
+    })?;
+    let connector = world.registry.get(&account.connector).ok_or_else(|| {
         let text = format!("the connector `{}` is not loaded", account.connector);
-        reading.except(now, "no_connector", cause, text, Some("see `crossdock check`".to_owned()));
-        return reading;
-    };
-    let node = match Node::parse_json(&content.body) {
-        Ok(node) => node,
-        Err(error) => {
-            let cause = format!("invalid:{}:{}", content.account, content.topic);
-            reading.except(
-                now,
-                "invalid_payload",
-                cause,
-                format!("the body is no valid JSON: {error}"),
-                None,
-            );
-            return reading;
-        }
-    };
-    reading.client = match attribute(&world.config, account, &node) {
-        Ok(client) => client,
-        Err(text) => {
-            let help =
-                format!("add the client's link under [account.{}.link.CLIENT] in config.toml", account.id);
-            reading.except(now, "unattributed", format!("unattributed:{}", account.id), text, Some(help));
-            return reading;
-        }
-    };
+        Trouble::new("no_connector", format!("connector:{}", account.connector), text)
+            .help("see `crossdock check`")
+    })?;
+    let node = Node::parse_json(&content.body).map_err(|error| {
+        let cause = format!("invalid:{}:{}", content.account, content.topic);
+        Trouble::new("invalid_payload", cause, format!("the body is no valid JSON: {error}"))
+    })?;
+    reading.client = attribute(&world.config, account, &node).map_err(|text| {
+        Trouble::new("unattributed", format!("unattributed:{}", account.id), text)
+            .help(format!("add the client's link under [account.{}.link.CLIENT] in config.toml", account.id))
+    })?;
     let mapping = match action(&connector.manifest, message) {
         Some(TopicAction::Map(mapping)) if mapping != UNREAD => mapping,
-        Some(TopicAction::Ignore) => return reading,
+        Some(TopicAction::Ignore) => return Ok(()),
         Some(TopicAction::Reread { read, id }) => {
-            ask_again(&mut reading, &node, &read, &id, now, &content.topic);
-            return reading;
+            return ask_again(reading, &node, &read, &id, &content.topic);
         }
         _ => {
-            let cause = format!("topic:{}:{}", account.connector, content.topic);
             let text = format!(
                 "nothing in the connector `{}` reads the topic `{}`",
                 account.connector, content.topic
             );
-            let help = "name a mapping for it, or \"ignore\", under [webhook.topics]".to_owned();
-            reading.except(now, "unknown_topic", cause, text, Some(help));
-            return reading;
+            let cause = format!("topic:{}:{}", account.connector, content.topic);
+            return Err(Trouble::new("unknown_topic", cause, text)
+                .help("name a mapping for it, or \"ignore\", under [webhook.topics]"));
         }
     };
-    let inbound =
-        world.registry.inbound_for(&account.connector, &mapping, reading.client.as_ref(), &account.id);
-    let Some(inbound) = inbound else {
-        let cause = format!("mapping:{}/{mapping}", account.connector);
-        let text = format!("the mapping mappings/{}/{mapping}.in.toml is not loaded", account.connector);
-        reading.except(now, "no_mapping", cause, text, Some("see `crossdock check`".to_owned()));
-        return reading;
-    };
+    let inbound = world
+        .registry
+        .inbound_for(&account.connector, &mapping, reading.client.as_ref(), &account.id)
+        .ok_or_else(|| {
+            let text = format!("the mapping mappings/{}/{mapping}.in.toml is not loaded", account.connector);
+            Trouble::new("no_mapping", format!("mapping:{}/{mapping}", account.connector), text)
+                .help("see `crossdock check`")
+        })?;
     let with = Context { zone: account.zone.clone(), exponents: connector.manifest.exponents.clone() };
     let mapped = inbound.run(&node, &with);
     for error in mapped.errors {
@@ -199,7 +202,7 @@ fn read_unguarded(world: &World, message: &Message, now: Timestamp) -> Reading {
             mapping: inbound.version().to_owned(),
         });
     }
-    reading
+    Ok(())
 }
 
 /// What the manifest in force says of the message's topic. Polls and answers carry their mapping's name.
@@ -211,21 +214,17 @@ fn action(manifest: &Manifest, message: &Message) -> Option<TopicAction> {
     Some(TopicAction::Map(message.content.mapping.clone()))
 }
 
-fn ask_again(reading: &mut Reading, node: &Node, read: &str, id: &str, now: Timestamp, topic: &str) {
-    let found = Path::parse(id)
-        .ok()
-        .and_then(|path| path.first(node).and_then(|at| at.text().map(|text| text.into_owned())));
-    if let Some(id) = found {
-        let key = format!("{}/{read}/{id}", reading.account);
-        reading.rereads.push((
-            key,
-            json!({ "account": reading.account, "read": read, "id": id, "message": reading.message }),
-        ));
-    } else {
-        let cause = format!("reread:{}:{topic}", reading.account);
+fn ask_again(reading: &mut Reading, node: &Node, read: &str, id: &str, topic: &str) -> Result<(), Trouble> {
+    let found =
+        Path::parse(id).ok().and_then(|path| path.first(node).and_then(Node::text).map(Cow::into_owned));
+    let id = found.ok_or_else(|| {
         let text = format!("the webhook `{topic}` names nothing at `{id}` to be read again");
-        reading.except(now, "invalid_payload", cause, text, None);
-    }
+        Trouble::new("invalid_payload", format!("reread:{}:{topic}", reading.account), text)
+    })?;
+    let key = format!("{}/{read}/{id}", reading.account);
+    let row = json!({ "account": reading.account, "read": read, "id": id, "message": reading.message });
+    reading.rereads.push((key, row));
+    Ok(())
 }
 
 /// The client when the account can carry messages of one alone.
