@@ -10,6 +10,6 @@ use crate::web::view::account;
 
 pub(super) async fn list(State(web): State<Web>) -> Result<Json<Value>, ApiError> {
     let world = web.world.load_full();
-    let accounts = account::all(&*web.store, &world.config).await?;
+    let accounts = account::all(&*web.store, &world).await?;
     Ok(Json(json!({ "accounts": accounts })))
 }

@@ -19,6 +19,6 @@ struct Accounts {
 
 pub(super) async fn list(State(web): State<Web>) -> Result<Html<String>, ErrorPage> {
     let (shell, _, world) = begin(&web, "accounts").await?;
-    let accounts = account::all(&*web.store, &world.config).await?;
+    let accounts = account::all(&*web.store, &world).await?;
     render(&Accounts { shell, accounts, now: web.clock.now() })
 }

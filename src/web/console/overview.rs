@@ -68,7 +68,7 @@ pub(super) async fn show(State(web): State<Web>) -> Result<Html<String>, ErrorPa
         groups,
         causes,
         more_causes,
-        accounts: account::all(&*web.store, &world.config).await?,
+        accounts: account::all(&*web.store, &world).await?,
         newest: web.store.orders(&OrderQuery { limit: Some(8), ..OrderQuery::default() }).await?,
         waiting: counts.waiting,
         pending,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::canonical::{AccountId, ClientId};
-use crate::config::model::Config;
+use crate::config::model::{Account, Config};
+use crate::config::world::World;
 use crate::ports::{ExceptionQuery, LANES, LaneState, Store};
 use crate::web::error::ApiError;
 
@@ -22,6 +23,8 @@ pub struct AccountView {
     pub parts: Vec<String>,
     /// Whether it is used at all.
     pub enabled: bool,
+    /// Where the partner sends its webhooks; absent when the connector takes none.
+    pub webhook: Option<String>,
     /// How its lane goes; absent until the lane first ran.
     pub lane: Option<LaneState>,
     /// What was counted: `bad_signature`, …
@@ -50,7 +53,8 @@ impl AccountView {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn all(store: &dyn Store, config: &Config) -> Result<Vec<AccountView>, ApiError> {
+pub async fn all(store: &dyn Store, world: &World) -> Result<Vec<AccountView>, ApiError> {
+    let config = &world.config;
     let mut lanes: BTreeMap<String, LaneState> = BTreeMap::new();
     for (name, value) in store.all(LANES).await? {
         if let Ok(lane) = serde_json::from_value(value) {
@@ -71,12 +75,19 @@ pub async fn all(store: &dyn Store, config: &Config) -> Result<Vec<AccountView>,
             clients: config.clients_of(id).into_iter().cloned().collect(),
             parts: parts(config, id),
             enabled: account.enabled,
+            webhook: webhook(world, account),
             lane: lanes.remove(id.as_str()),
             counted: counted.remove(id).unwrap_or_default(),
             exceptions: causes.iter().map(|cause| cause.count).sum(),
         });
     }
     Ok(views)
+}
+
+fn webhook(world: &World, account: &Account) -> Option<String> {
+    let connector = world.registry.get(&account.connector)?;
+    connector.manifest.webhook.as_ref()?;
+    Some(format!("{}/hooks/{}", world.config.server.public_url, account.id))
 }
 
 fn parts(config: &Config, id: &AccountId) -> Vec<String> {
