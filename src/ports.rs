@@ -700,6 +700,9 @@ pub trait Store: Send + Sync {
 
     /// Puts messages of exceptions back to pending, and wakes entities of exceptions; by exception number.
     async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError>;
+    /// Resolves exceptions on messages, accounts and facts without a subject without doing anything else: a person says
+    /// that nothing is to be done. Those of plans and intents stay. Gives how many were resolved.
+    async fn dismiss_exceptions(&self, ids: &[i64], at: Timestamp) -> Result<u64, StoreError>;
     /// Carries out what a person decided about a stuck or rejected intent, resolves its exceptions and wakes its entity.
     /// No hints when the intent is neither (any more).
     async fn decide(

@@ -1,0 +1,3 @@
+//! What holds truth, order and retry state.
+
+pub mod sqlite;

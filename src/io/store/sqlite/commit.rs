@@ -1,0 +1,407 @@
+//! One piece of work in one savepoint: messages settled, facts, state, names, intents, timers, exceptions, mail.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rusqlite::params;
+use serde_json::Value;
+
+use super::codec::{
+    Fault, class_in, first, intent_in, intent_out, kind_in, nanos, pack_json, rows, statements, text,
+};
+use super::exceptions::{self, Source};
+use super::intake::{self, Standing};
+use super::writer::Tx;
+use super::{entity, waiting};
+use crate::canonical::{
+    AccountId, Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId,
+};
+use crate::ports::{Committed, EntityWrite, Hint, MessageState, Origin, Unit};
+
+statements! {
+    STORED = "SELECT num, version, erased, words, sort FROM entity WHERE id = ?1";
+    INSERT = "INSERT INTO entity
+        (id, kind, version, erased, client, account, label, phase, placed, sort, changed, words, state)
+        VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    UPDATE = "UPDATE entity SET version = version + 1, client = ?2, account = ?3, label = ?4, phase = ?5, placed = ?6,
+        sort = ?7, changed = ?8, words = ?9, state = ?10 WHERE num = ?1";
+    SET_PERSONAL = "INSERT INTO personal (entity, data) VALUES (?1, ?2)
+        ON CONFLICT (entity) DO UPDATE SET data = excluded.data";
+    NO_PERSONAL = "DELETE FROM personal WHERE entity = ?1";
+    ADD_WORD = "INSERT OR IGNORE INTO word (word, entity) VALUES (?1, ?2)";
+    DROP_WORD = "DELETE FROM word WHERE word = ?1 AND entity = ?2";
+    FACT = "SELECT n, superseded FROM fact WHERE entity = ?1 AND id = ?2";
+    INSERT_FACT = "INSERT INTO fact (entity, id, kind, message, superseded, form, data) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)";
+    RENEW_FACT = "UPDATE fact SET superseded = 0, message = ?2, form = ?3, data = ?4 WHERE n = ?1";
+    SUPERSEDE = "UPDATE fact SET superseded = 1 WHERE entity = ?1 AND id = ?2 AND superseded = 0 RETURNING kind";
+    SET_PERSONAL_FACT = "INSERT INTO personal_fact (fact, data) VALUES (?1, ?2)
+        ON CONFLICT (fact) DO UPDATE SET data = excluded.data";
+    NO_PERSONAL_FACT = "DELETE FROM personal_fact WHERE fact = ?1";
+    TOUCH = "INSERT OR IGNORE INTO touched (entity, message) VALUES (?1, ?2)";
+    DROP_BODY = "DELETE FROM body WHERE message = ?1";
+    LINK = "INSERT INTO ref (scope, kind, id, entity) VALUES (?1, ?2, ?3, ?4)";
+    INTENT = "SELECT n, state, command FROM intent WHERE id = ?1";
+    INSERT_INTENT = "INSERT INTO intent
+        (id, entity, account, slot, generation, command, class, args, state, attempts, due, created, epoch, sent_digest)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, '')";
+    CHANGE_INTENT = "UPDATE intent SET account = ?2, command = ?3, class = ?4, args = ?5, state = ?6, due = ?7
+        WHERE n = ?1";
+    SET_INTENT = "UPDATE intent SET state = ?2 WHERE n = ?1";
+    OLDER = "SELECT n, state, command FROM intent WHERE entity = ?1 AND slot = ?2 AND generation < ?3
+        AND class = 4 AND state < 2";
+    EVENT = "INSERT INTO event (client, entity, version, name, data, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+}
+
+/// What has become due because of a unit.
+#[derive(Default)]
+struct Due {
+    shards: BTreeSet<u16>,
+    accounts: BTreeSet<AccountId>,
+}
+
+impl Due {
+    fn hints(self) -> Vec<Hint> {
+        let inbound = self.shards.into_iter().map(|shard| Hint::Inbound { shard });
+        inbound.chain(self.accounts.into_iter().map(|account| Hint::Outbound { account })).collect()
+    }
+}
+
+/// Work inside a unit: a fault fails the job, a refusal (a conflict) only the unit.
+type Step<T> = Result<Result<T, Committed>, Fault>;
+
+/// Goes on with the value, or leaves the function with the refusal.
+macro_rules! step {
+    ($outcome:expr) => {
+        match $outcome? {
+            Ok(value) => value,
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    };
+}
+
+pub(super) fn commit(tx: &Tx<'_>, units: &[Unit]) -> Result<Vec<Committed>, Fault> {
+    units.iter().map(|work| Ok(tx.savepoint(|| unit(tx, work))?.unwrap_or_else(|refusal| refusal))).collect()
+}
+
+fn unit(tx: &Tx<'_>, unit: &Unit) -> Step<Committed> {
+    let mut due = Due::default();
+    let mut standings = Vec::with_capacity(unit.messages.len());
+    for (id, _) in &unit.messages {
+        standings
+            .push(intake::standing(tx.db, *id)?.filter(|standing| standing.state == MessageState::Pending));
+    }
+    if standings.iter().any(Option::is_none) {
+        due.shards.extend(standings.iter().flatten().map(|standing| standing.shard));
+        return Ok(Ok(Committed::Done { hints: due.hints() }));
+    }
+    let standings: Vec<Standing> = standings.into_iter().flatten().collect();
+
+    let mut writes: Vec<&EntityWrite> = unit.entities.iter().collect();
+    writes.sort_by(|one, other| one.id.cmp(&other.id));
+    let mut stored = Vec::with_capacity(writes.len());
+    for write in &writes {
+        let row = Stored::read(tx, &write.id)?;
+        if row.as_ref().map_or(0, |row| row.version) != write.expected {
+            return Ok(Err(Committed::Conflict));
+        }
+        stored.push(row);
+    }
+    // Before the names are linked: a name that this very unit links wakes the fact.
+    for fact in &unit.waiting {
+        if !waiting::wait(tx, fact)? {
+            return Ok(Err(Committed::Conflict));
+        }
+    }
+    let raw: Vec<MessageId> = unit
+        .messages
+        .iter()
+        .zip(&standings)
+        .filter(|(_, standing)| standing.origin != Origin::Fact)
+        .map(|((id, _), _)| *id)
+        .collect();
+    let mut erased = false;
+    for (write, row) in writes.into_iter().zip(stored) {
+        erased |= step!(self::write(tx, unit.at, write, row, &raw, &mut due));
+    }
+    for id in &unit.resolve_messages {
+        exceptions::resolve_message(tx, *id, unit.at)?;
+    }
+    for cause in &unit.resolve_causes {
+        exceptions::resolve_cause(tx, cause, unit.at)?;
+    }
+    for exception in &unit.exceptions {
+        exceptions::raise(tx, Source::Unit, exception)?;
+    }
+    for message in &unit.mail {
+        intake::insert(tx, message)?;
+        due.shards.insert(message.shard);
+    }
+    for ((id, state), standing) in unit.messages.iter().zip(&standings) {
+        intake::set_state(tx, *id, standing, *state)?;
+        if erased && *state == MessageState::Done {
+            tx.run(DROP_BODY, params![id.0])?;
+        }
+    }
+    Ok(Ok(Committed::Done { hints: due.hints() }))
+}
+
+/// What is stored of an entity that is written.
+struct Stored {
+    num: i64,
+    version: i64,
+    erased: bool,
+    words: String,
+    sort: i64,
+}
+
+impl Stored {
+    fn read(tx: &Tx<'_>, id: &EntityId) -> Result<Option<Self>, Fault> {
+        first(tx.db, STORED, params![id.0], |row| {
+            Ok(Self {
+                num: row.get(0)?,
+                version: row.get(1)?,
+                erased: row.get(2)?,
+                words: row.get(3)?,
+                sort: row.get(4)?,
+            })
+        })
+    }
+}
+
+/// Writes an entity. Gives whether its personal data was erased, so that nothing personal is kept of it any more.
+fn write(
+    tx: &Tx<'_>,
+    at: Timestamp,
+    write: &EntityWrite,
+    stored: Option<Stored>,
+    raw: &[MessageId],
+    due: &mut Due,
+) -> Step<bool> {
+    let erased = stored.as_ref().is_some_and(|row| row.erased);
+    let version = write.expected + 1;
+    let num = row(tx, at, write, stored)?;
+    personal(tx, num, if erased { &Value::Null } else { &write.personal })?;
+    for id in &write.superseded {
+        supersede(tx, num, *id)?;
+    }
+    for fact in &write.facts {
+        insert_fact(tx, num, fact, erased)?;
+    }
+    for message in raw {
+        tx.run(TOUCH, params![num, message.0])?;
+    }
+    for name in &write.refs {
+        step!(link(tx, num, &write.id, name, at, due));
+    }
+    for intent in &write.intents {
+        step!(put_intent(tx, num, intent, at, due));
+        let name = ExternalRef::of_client(&write.client, "our", &intent.id.to_string());
+        step!(link(tx, num, &write.id, &name, at, due));
+    }
+    if let Some(wanted) = &write.exceptions {
+        exceptions::replace(tx, &write.id, wanted, at)?;
+    }
+    for timer in &write.timers {
+        waiting::set_timer(tx, timer)?;
+    }
+    for (name, data) in &write.events {
+        tx.run(EVENT, params![write.client.0, write.id.0, version, name, text(data)?, nanos(at)])?;
+    }
+    Ok(Ok(erased))
+}
+
+fn row(tx: &Tx<'_>, at: Timestamp, write: &EntityWrite, stored: Option<Stored>) -> Result<i64, Fault> {
+    let index = &write.index;
+    let placed = index.placed.map(nanos);
+    let state = pack_json(&write.state)?;
+    let num = match &stored {
+        None => {
+            tx.run(
+                INSERT,
+                params![
+                    write.id.0,
+                    kind_in(write.id.kind()),
+                    write.client.0,
+                    index.account.0,
+                    index.label,
+                    index.phase,
+                    placed,
+                    placed.unwrap_or_else(|| nanos(at)),
+                    nanos(at),
+                    index.words,
+                    state,
+                ],
+            )?;
+            tx.db.last_insert_rowid()
+        }
+        Some(row) => {
+            tx.run(
+                UPDATE,
+                params![
+                    row.num,
+                    write.client.0,
+                    index.account.0,
+                    index.label,
+                    index.phase,
+                    placed,
+                    placed.unwrap_or(row.sort),
+                    nanos(at),
+                    index.words,
+                    state,
+                ],
+            )?;
+            row.num
+        }
+    };
+    let before = stored.map(|row| row.words).unwrap_or_default();
+    if before != index.words {
+        let (old, new) = (words(&before), words(&index.words));
+        for word in old.difference(&new) {
+            tx.run(DROP_WORD, params![word, num])?;
+        }
+        for word in new.difference(&old) {
+            tx.run(ADD_WORD, params![word, num])?;
+        }
+    }
+    Ok(num)
+}
+
+/// The words of a text, as they are searched.
+pub(super) fn words(text: &str) -> BTreeSet<String> {
+    text.split_whitespace()
+        .map(|word| word.trim_start_matches('#').to_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+fn personal(tx: &Tx<'_>, num: i64, personal: &Value) -> Result<(), Fault> {
+    if personal.is_null() {
+        tx.run(NO_PERSONAL, params![num])?;
+    } else {
+        tx.run(SET_PERSONAL, params![num, pack_json(personal)?])?;
+    }
+    Ok(())
+}
+
+fn supersede(tx: &Tx<'_>, num: i64, id: FactId) -> Result<(), Fault> {
+    let kind: Option<String> = first(tx.db, SUPERSEDE, params![num, id.0], |row| row.get(0))?;
+    if let Some(kind) = kind {
+        tx.tally("fact", &kind, "", -1);
+    }
+    Ok(())
+}
+
+fn insert_fact(tx: &Tx<'_>, num: i64, fact: &Fact, erased: bool) -> Result<(), Fault> {
+    let present = first(tx.db, FACT, params![num, fact.id.0], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+    })?;
+    if matches!(present, Some((_, false))) {
+        return Ok(());
+    }
+    let (plain, personal) = entity::part(fact)?;
+    let data = pack_json(&plain)?;
+    let n = if let Some((n, _)) = present {
+        tx.run(RENEW_FACT, params![n, fact.message.0, FORM_VERSION, data])?;
+        tx.run(NO_PERSONAL_FACT, params![n])?;
+        n
+    } else {
+        let kind = fact.body.kind().0;
+        tx.run(INSERT_FACT, params![num, fact.id.0, kind, fact.message.0, FORM_VERSION, data])?;
+        tx.db.last_insert_rowid()
+    };
+    tx.tally("fact", fact.body.kind().0, "", 1);
+    if !personal.is_empty() && !erased {
+        tx.run(SET_PERSONAL_FACT, params![n, pack_json(&personal)?])?;
+    }
+    Ok(())
+}
+
+fn link(tx: &Tx<'_>, num: i64, id: &EntityId, name: &ExternalRef, at: Timestamp, due: &mut Due) -> Step<()> {
+    match entity::holder(tx.db, name)? {
+        Some((_, holder)) if holder == num => Ok(Ok(())),
+        Some((holder, _)) => Ok(Err(Committed::LinkConflict { name: name.clone(), holder })),
+        None => {
+            tx.run(LINK, params![name.scope, name.kind, name.id, num])?;
+            waiting::wake(tx, name, id, at, &mut due.shards)?;
+            Ok(Ok(()))
+        }
+    }
+}
+
+fn put_intent(tx: &Tx<'_>, num: i64, intent: &Intent, at: Timestamp, due: &mut Due) -> Step<()> {
+    let stored = first(tx.db, INTENT, params![intent.id.0], |row| {
+        Ok((row.get::<_, i64>(0)?, intent_out(row.get(1)?)?, row.get::<_, String>(2)?))
+    })?;
+    match stored {
+        None => insert_intent(tx, num, intent)?,
+        Some((n, IntentState::Pending, command))
+            if matches!(intent.state, IntentState::Pending | IntentState::Withdrawn) =>
+        {
+            tx.run(
+                CHANGE_INTENT,
+                params![
+                    n,
+                    intent.account.0,
+                    intent.command,
+                    class_in(intent.class),
+                    text(&intent.args)?,
+                    intent_in(intent.state),
+                    nanos(intent.due),
+                ],
+            )?;
+            tx.tally("intent", &command, IntentState::Pending.word(), -1);
+            tx.tally("intent", &intent.command, intent.state.word(), 1);
+        }
+        // Nothing has happened there, or nothing that lasts: it may be taken back.
+        Some((n, was @ (IntentState::Retry | IntentState::Rejected), command))
+            if intent.state == IntentState::Withdrawn =>
+        {
+            withdraw(tx, n, &command, was)?;
+            exceptions::resolve_intent(tx, intent.id, at)?;
+        }
+        Some((_, state, _)) if state == intent.state => return Ok(Ok(())),
+        Some(_) => return Ok(Err(Committed::Conflict)),
+    }
+    if !intent.state.settled() && intent.due <= at {
+        due.accounts.insert(intent.account.clone());
+    }
+    Ok(Ok(()))
+}
+
+fn insert_intent(tx: &Tx<'_>, num: i64, intent: &Intent) -> Result<(), Fault> {
+    if intent.class == Class::Stock {
+        // Only the newest level matters.
+        let older = rows(tx.db, OLDER, params![num, intent.slot, intent.generation], |row| {
+            Ok((row.get::<_, i64>(0)?, intent_out(row.get(1)?)?, row.get::<_, String>(2)?))
+        })?;
+        for (n, was, command) in older {
+            withdraw(tx, n, &command, was)?;
+        }
+    }
+    tx.run(
+        INSERT_INTENT,
+        params![
+            intent.id.0,
+            num,
+            intent.account.0,
+            intent.slot,
+            intent.generation,
+            intent.command,
+            class_in(intent.class),
+            text(&intent.args)?,
+            intent_in(intent.state),
+            intent.attempts,
+            nanos(intent.due),
+            nanos(intent.created),
+        ],
+    )?;
+    tx.tally("intent", &intent.command, intent.state.word(), 1);
+    Ok(())
+}
+
+fn withdraw(tx: &Tx<'_>, n: i64, command: &str, was: IntentState) -> Result<(), Fault> {
+    tx.run(SET_INTENT, params![n, intent_in(IntentState::Withdrawn)])?;
+    tx.tally("intent", command, was.word(), -1);
+    tx.tally("intent", command, IntentState::Withdrawn.word(), 1);
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Entities: loading them whole, and the names that lead to them.
+
+use rusqlite::{Connection, Row, params};
+use serde_json::{Map, Value};
+
+use super::codec::{
+    Fault, class_out, first, instant, intent_out, key, kind_in, merge, number, records, rows, statements,
+    unpack, unpack_json,
+};
+use super::exceptions;
+use crate::canonical::fact::PERSONAL;
+use crate::canonical::{AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId};
+use crate::ports::EntityRecord;
+
+statements! {
+    RESOLVE = "SELECT e.id, e.num FROM ref r JOIN entity e ON e.num = r.entity
+        WHERE r.scope = ?1 AND r.kind = ?2 AND r.id = ?3";
+    ENTITY = "SELECT e.num, e.version, e.client, e.state, p.data
+        FROM entity e LEFT JOIN personal p ON p.entity = e.num WHERE e.id = ?1";
+    FACTS = "SELECT f.data, p.data FROM fact f LEFT JOIN personal_fact p ON p.fact = f.n
+        WHERE f.entity = ?1 AND f.superseded = 0 ORDER BY f.n";
+    INTENTS = "SELECT i.id, e.id, i.account, i.slot, i.generation, i.command, i.class, i.args, i.state, i.attempts, i.due,
+        i.created, i.sent_digest, i.error, z.content
+        FROM intent i JOIN entity e ON e.num = i.entity LEFT JOIN frozen z ON z.intent = i.n
+        WHERE i.entity = ?1 ORDER BY i.n";
+    ENTITIES = "SELECT id FROM entity WHERE id > ?1 AND kind = ?2 ORDER BY id LIMIT ?3";
+}
+
+/// The columns of an intent, in the order in which [`intent`] reads them, are those of `INTENTS`; `delivery` reads more
+/// behind them.
+pub(super) const INTENT_COLUMNS: usize = 15;
+
+pub(super) fn resolve(db: &Connection, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, Fault> {
+    refs.iter().map(|name| Ok(holder(db, name)?.map(|(id, _)| id))).collect()
+}
+
+/// Whose the name is: id and number.
+pub(super) fn holder(db: &Connection, name: &ExternalRef) -> Result<Option<(EntityId, i64)>, Fault> {
+    first(db, RESOLVE, params![name.scope, name.kind, name.id], |row| {
+        Ok((EntityId(row.get(0)?), row.get(1)?))
+    })
+}
+
+pub(super) fn load(db: &Connection, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
+    ids.iter().map(|id| record(db, id)).collect()
+}
+
+fn record(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
+    let found = records(db, ENTITY, params![id.0], |row| {
+        let mut state: Value = unpack_json(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        if let Some(personal) = row.get_ref(4)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+            merge(&mut state, unpack_json(personal)?);
+        }
+        let num: i64 = row.get(0)?;
+        Ok((num, row.get(1)?, ClientId(row.get(2)?), state))
+    })?
+    .pop();
+    let exceptions = exceptions::open_on(db, id)?;
+    let Some((num, version, client, state)) = found else {
+        return Ok(EntityRecord {
+            id: id.clone(),
+            version: 0,
+            client: ClientId::default(),
+            state: Value::Null,
+            facts: Vec::new(),
+            intents: Vec::new(),
+            exceptions,
+        });
+    };
+    let facts = records(db, FACTS, params![num], fact)?;
+    let intents = records(db, INTENTS, params![num], intent)?;
+    Ok(EntityRecord { id: id.clone(), version, client, state, facts, intents, exceptions })
+}
+
+/// A fact as stored, with its personal fields.
+fn fact(row: &Row<'_>) -> Result<Fact, Fault> {
+    let plain = unpack(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
+    match row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+        None => Ok(serde_json::from_slice(&plain)?),
+        Some(personal) => {
+            let mut whole: Value = serde_json::from_slice(&plain)?;
+            if let Some(body) = whole.get_mut("body") {
+                merge(body, unpack_json(personal)?);
+            }
+            Ok(serde_json::from_value(whole)?)
+        }
+    }
+}
+
+/// The fact's JSON without personal fields, and these.
+pub(super) fn part(fact: &Fact) -> Result<(Value, Map<String, Value>), Fault> {
+    let mut whole = serde_json::to_value(fact)?;
+    let mut personal = Map::new();
+    if let Some(body) = whole.get_mut("body").and_then(Value::as_object_mut) {
+        for name in PERSONAL {
+            if let Some(value) = body.remove(*name) {
+                personal.insert((*name).to_owned(), value);
+            }
+        }
+    }
+    Ok((whole, personal))
+}
+
+/// The intent of a row whose first columns are those of `INTENTS`.
+pub(super) fn intent(row: &Row<'_>) -> Result<Intent, Fault> {
+    let args: String = row.get(7)?;
+    let content = row.get_ref(14)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+    Ok(Intent {
+        id: IntentId(key(row, 0)?),
+        entity: EntityId(row.get(1)?),
+        account: AccountId(row.get(2)?),
+        slot: row.get(3)?,
+        generation: row.get(4)?,
+        command: row.get(5)?,
+        class: class_out(row.get(6)?)?,
+        args: serde_json::from_str(&args)?,
+        state: intent_out(row.get(8)?)?,
+        attempts: row.get(9)?,
+        due: instant(row.get(10)?),
+        created: instant(row.get(11)?),
+        sent_digest: row.get(12)?,
+        sent_content: content.map(unpack_json).transpose()?,
+        error: row.get(13)?,
+    })
+}
+
+pub(super) fn entities(
+    db: &Connection,
+    kind: EntityKind,
+    after: Option<&EntityId>,
+    limit: usize,
+) -> Result<Vec<EntityId>, Fault> {
+    let after = after.map_or("", EntityId::as_str);
+    rows(db, ENTITIES, params![after, kind_in(kind), number(limit)], |row| Ok(EntityId(row.get(0)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canonical::fact::KINDS;
+
+    #[test]
+    fn personal_fields_are_optional_everywhere() {
+        // What was erased must still be readable as the fact that it was.
+        for info in KINDS {
+            for field in info.fields.iter().filter(|field| PERSONAL.contains(&field.name)) {
+                assert!(!field.required, "{}: {}", info.kind.0, field.name);
+            }
+        }
+    }
+}

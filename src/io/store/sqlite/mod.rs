@@ -1,0 +1,441 @@
+//! The embedded store: one SQLite file.
+//!
+//! One thread writes, in groups with one `fsync` a group; readers have connections of their own and see only what is
+//! committed; a third kind of thread moves the log to the file on the side. What a call has answered is on the disk
+//! (`synchronous=FULL`). For a simulator on virtual time everything can run on the caller's thread instead.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `schema` | opens a connection, brings the file to the newest form |
+//! | `codec` | how values stand in columns |
+//! | `writer`, `threads` | group commit, readers, checkpoints |
+//! | `intake` | messages, cursors, counters |
+//! | `commit`, `entity` | one piece of work, all or nothing; entities whole |
+//! | `waiting` | facts without a subject, timers, the sweep |
+//! | `delivery` | leases, due intents, frozen attempts |
+//! | `exceptions`, `people` | what people see and decide |
+//! | `keeping` | small values, events, erasing and pruning |
+
+mod codec;
+mod commit;
+mod delivery;
+mod entity;
+mod exceptions;
+mod intake;
+mod keeping;
+mod people;
+mod schema;
+mod threads;
+mod waiting;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use self::codec::{Fault, snapshot};
+use self::schema::Role;
+use self::threads::Threads;
+use self::writer::{Tx, closed};
+use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
+use crate::ports::{
+    Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
+    ExceptionQuery, Frozen, Hint, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Store,
+    StoreError, Unit,
+};
+
+/// How a [`SqliteStore`] runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Run everything on the caller's thread, on one connection that nobody else shares.
+    pub inline: bool,
+    /// Name of the SQLite VFS; the system's own without.
+    pub vfs: Option<String>,
+    /// Offered messages that may wait for the writer before [`StoreError::Full`] is answered.
+    pub queue: usize,
+    /// Connections that read.
+    pub readers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { inline: false, vfs: None, queue: 4096, readers: 3 }
+    }
+}
+
+/// [`Store`] on an SQLite file.
+pub struct SqliteStore {
+    mode: Mode,
+}
+
+enum Mode {
+    Inline(Mutex<Option<Connection>>),
+    Threads(Arc<Threads>),
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("inline", &matches!(self.mode, Mode::Inline(_)))
+            .finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it when there is none, and brings it to the newest form.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or written, is no store, or was written by a newer version.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Arc<Self>, StoreError> {
+        let path: PathBuf = path.as_ref().to_owned();
+        let Options { inline, vfs, queue, readers } = options;
+        let vfs = vfs.as_deref();
+        if vfs.is_none() {
+            make_private(&path)?;
+        }
+        let mode = if inline {
+            let mut db = schema::connect(&path, vfs, Role::Only)?;
+            schema::migrate(&mut db)?;
+            Mode::Inline(Mutex::new(Some(db)))
+        } else {
+            let mut first = schema::connect(&path, vfs, Role::Keeper)?;
+            schema::migrate(&mut first)?;
+            Mode::Threads(Arc::new(Threads::start(&path, vfs, queue, readers)?))
+        };
+        Ok(Arc::new(Self { mode }))
+    }
+
+    /// Does `work` on the connection of an inline store.
+    fn here<T>(
+        shared: &Mutex<Option<Connection>>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let held = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        work(held.as_ref().ok_or_else(closed)?)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.mode {
+            Mode::Inline(shared) => Self::here(shared, |db| Ok(snapshot(db, work)?)),
+            Mode::Threads(threads) => threads.read(work).await,
+        }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.mode {
+            Mode::Inline(shared) => Self::here(shared, |db| writer::alone(db, work)),
+            Mode::Threads(threads) => {
+                let (job, answer) = writer::job(work);
+                threads.queue().push(job)?;
+                answer.await.unwrap_or_else(|_| Err(closed()))
+            }
+        }
+    }
+
+    /// Like [`Self::write`], but refused at once when too much waits already.
+    async fn offer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.mode {
+            Mode::Inline(_) => self.write(work).await,
+            Mode::Threads(threads) => {
+                let (job, answer) = writer::job(work);
+                threads.queue().offer(job)?;
+                answer.await.unwrap_or_else(|_| Err(closed()))
+            }
+        }
+    }
+}
+
+/// Makes the file, if there is none, so that only its owner can read it: it holds personal data.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mut file = std::fs::OpenOptions::new();
+    file.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    match file.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::Unavailable(format!("{}: {error}", path.display()))),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn accept(
+        &self,
+        messages: Vec<NewMessage>,
+        cursor: Option<(AccountId, String, Value)>,
+    ) -> Result<Vec<Accepted>, StoreError> {
+        self.offer(move |tx| intake::accept(tx, &messages, cursor.as_ref())).await
+    }
+
+    async fn cursor(&self, account: &AccountId, poll: &str) -> Result<Option<Value>, StoreError> {
+        let (account, poll) = (account.clone(), poll.to_owned());
+        self.read(move |db| intake::cursor(db, &account, &poll)).await
+    }
+
+    async fn count(&self, account: &AccountId, what: &str) -> Result<(), StoreError> {
+        let (account, what) = (account.clone(), what.to_owned());
+        self.offer(move |tx| intake::bump(tx, &account, &what)).await
+    }
+
+    async fn counted(&self) -> Result<Vec<(AccountId, String, u64)>, StoreError> {
+        self.read(intake::counted).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<(AccountId, u64)>, StoreError> {
+        self.read(intake::backlog).await
+    }
+
+    async fn pending(&self, shard: u16, limit: usize) -> Result<Vec<Message>, StoreError> {
+        self.read(move |db| intake::pending(db, shard, limit)).await
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        self.read(move |db| intake::message(db, id)).await
+    }
+
+    async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError> {
+        let refs = refs.to_vec();
+        self.read(move |db| entity::resolve(db, &refs)).await
+    }
+
+    async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |db| entity::load(db, &ids)).await
+    }
+
+    async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {
+        self.write(move |tx| commit::commit(tx, &units)).await
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Hint>, StoreError> {
+        if self.read(move |db| waiting::anything_due(db, now)).await? {
+            self.write(move |tx| waiting::fire(tx, now, limit)).await?;
+        }
+        self.read(move |db| waiting::hints(db, now)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(waiting::next_due).await
+    }
+
+    async fn events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.read(move |db| keeping::events(db, limit)).await
+    }
+
+    async fn published(&self, ordinals: &[i64]) -> Result<(), StoreError> {
+        let ordinals = ordinals.to_vec();
+        self.write(move |tx| keeping::published(tx, &ordinals)).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.write(move |tx| keeping::prune(tx, before, limit)).await
+    }
+
+    async fn lease(
+        &self,
+        account: &AccountId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+        level: Option<Value>,
+    ) -> Result<Option<Lease>, StoreError> {
+        let (account, owner) = (account.clone(), owner.to_owned());
+        self.write(move |tx| delivery::lease(tx, &account, &owner, now, until, level.as_ref())).await
+    }
+
+    async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
+        let (account, owner) = (account.clone(), owner.to_owned());
+        self.write(move |tx| delivery::release(tx, &account, &owner, epoch)).await
+    }
+
+    async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError> {
+        let account = account.clone();
+        self.write(move |tx| delivery::recover(tx, &account, epoch, due)).await
+    }
+
+    async fn due(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueIntent>, StoreError> {
+        let account = account.clone();
+        self.read(move |db| delivery::due(db, &account, now, limit)).await
+    }
+
+    async fn freeze(&self, frozen: Frozen) -> Result<bool, StoreError> {
+        self.write(move |tx| delivery::freeze(tx, &frozen)).await
+    }
+
+    async fn refly(&self, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |tx| delivery::refly(tx, intent, epoch, at)).await
+    }
+
+    async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError> {
+        self.write(move |tx| delivery::settle(tx, &settled)).await
+    }
+
+    async fn withdraw(&self, intent: IntentId, note: &str, at: Timestamp) -> Result<bool, StoreError> {
+        let note = note.to_owned();
+        self.write(move |tx| delivery::withdraw(tx, intent, &note, at)).await
+    }
+
+    async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(move |tx| people::retry(tx, &ids, now)).await
+    }
+
+    async fn dismiss_exceptions(&self, ids: &[i64], at: Timestamp) -> Result<u64, StoreError> {
+        let ids = ids.to_vec();
+        self.write(move |tx| people::dismiss(tx, &ids, at)).await
+    }
+
+    async fn decide(
+        &self,
+        intent: IntentId,
+        remedy: Remedy,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<Vec<Hint>, StoreError> {
+        let note = note.to_owned();
+        self.write(move |tx| people::decide(tx, intent, remedy, &note, at)).await
+    }
+
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<OrderRow>, StoreError> {
+        let query = query.clone();
+        self.read(move |db| people::orders(db, &query)).await
+    }
+
+    async fn find_order(&self, name: &str) -> Result<Vec<EntityId>, StoreError> {
+        let name = name.to_owned();
+        self.read(move |db| people::find_order(db, &name)).await
+    }
+
+    async fn exceptions(&self, query: &ExceptionQuery) -> Result<Vec<Exception>, StoreError> {
+        let query = query.clone();
+        self.read(move |db| exceptions::list(db, &query)).await
+    }
+
+    async fn causes(&self, query: &ExceptionQuery) -> Result<Vec<CauseRow>, StoreError> {
+        let query = query.clone();
+        self.read(move |db| exceptions::causes(db, &query)).await
+    }
+
+    async fn attempts(&self, entity: &EntityId) -> Result<Vec<Attempt>, StoreError> {
+        let entity = entity.clone();
+        self.read(move |db| delivery::attempts(db, &entity)).await
+    }
+
+    async fn entities(
+        &self,
+        kind: EntityKind,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
+        let after = after.cloned();
+        self.read(move |db| entity::entities(db, kind, after.as_ref(), limit)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read(people::counts).await
+    }
+
+    async fn erase_personal(&self, entity: &EntityId) -> Result<(), StoreError> {
+        let entity = entity.clone();
+        self.write(move |tx| keeping::erase(tx, &entity)).await?;
+        // The log still has what was erased: it must go too.
+        match &self.mode {
+            Mode::Inline(shared) => Self::here(shared, |db| Ok(threads::empty_log(db)?)),
+            Mode::Threads(threads) => threads.empty_log().await,
+        }
+    }
+
+    async fn get(&self, space: &str, key: &str) -> Result<Option<Value>, StoreError> {
+        let (space, key) = (space.to_owned(), key.to_owned());
+        self.read(move |db| keeping::get(db, &space, &key)).await
+    }
+
+    async fn put(
+        &self,
+        space: &str,
+        key: &str,
+        value: Value,
+        expected: Option<Option<Value>>,
+    ) -> Result<bool, StoreError> {
+        let (space, key) = (space.to_owned(), key.to_owned());
+        self.write(move |tx| keeping::put(tx, &space, &key, &value, expected.as_ref())).await
+    }
+
+    async fn all(&self, space: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        let space = space.to_owned();
+        self.read(move |db| keeping::all(db, &space)).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        match &self.mode {
+            Mode::Inline(shared) => {
+                let open = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+                open.map_or(Ok(()), |db| db.close().map_err(|(_, error)| Fault::from(error).into()))
+            }
+            Mode::Threads(threads) => {
+                let threads = threads.clone();
+                tokio::task::spawn_blocking(move || threads.stop())
+                    .await
+                    .map_err(|error| StoreError::Unavailable(format!("closing: {error}")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_can_be_prepared() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = schema::connect(&folder.path().join("x.db"), None, Role::Only).unwrap();
+        schema::migrate(&mut db).unwrap();
+        let files = [
+            ("writer", writer::STATEMENTS),
+            ("intake", intake::STATEMENTS),
+            ("commit", commit::STATEMENTS),
+            ("entity", entity::STATEMENTS),
+            ("waiting", waiting::STATEMENTS),
+            ("delivery", delivery::STATEMENTS),
+            ("exceptions", exceptions::STATEMENTS),
+            ("people", people::STATEMENTS),
+            ("keeping", keeping::STATEMENTS),
+        ];
+        for (file, statements) in files {
+            for sql in statements {
+                if let Err(error) = db.prepare(sql) {
+                    panic!("{file}: {error}: {sql}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        drop(SqliteStore::open(&path, Options::default()).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 9999).unwrap();
+        let outcome = SqliteStore::open(&path, Options::default());
+        assert!(matches!(outcome, Err(StoreError::Corrupt(why)) if why.contains("newer")));
+    }
+}

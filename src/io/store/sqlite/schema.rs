@@ -1,0 +1,84 @@
+//! Opening a database file: settings of a connection, migrations.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::codec::Fault;
+
+mod embedded {
+    refinery::embed_migrations!("src/io/store/sqlite/migrations");
+}
+
+/// How long one connection waits for another.
+const BUSY: Duration = Duration::from_secs(10);
+/// Statements that a connection keeps prepared: more than there are.
+const PREPARED: usize = 256;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Writes; checkpoints are made elsewhere.
+    Writer,
+    /// Reads alone.
+    Reader,
+    /// Moves pages from the log to the file.
+    Keeper,
+    /// Everything on one connection.
+    Only,
+}
+
+/// A connection to the file, set up for its role.
+pub(super) fn connect(path: &Path, vfs: Option<&str>, role: Role) -> Result<Connection, Fault> {
+    let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    flags |= match role {
+        Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        _ => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    };
+    let db = match vfs {
+        Some(name) => Connection::open_with_flags_and_vfs(path, flags, name)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    db.set_prepared_statement_cache_capacity(PREPARED);
+    db.busy_timeout(BUSY)?;
+    if role != Role::Reader {
+        if role == Role::Only {
+            // Nobody else opens the file: the index of the log can stay in memory.
+            db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        }
+        let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(Fault::Unreadable(format!("the journal mode is {mode}, not wal")));
+        }
+        db.pragma_update(None, "synchronous", "FULL")?;
+        // What was erased must not stay in free pages.
+        db.pragma_update(None, "secure_delete", "ON")?;
+    }
+    match role {
+        Role::Writer => db.pragma_update(None, "wal_autocheckpoint", 0)?,
+        Role::Reader => db.pragma_update(None, "query_only", "ON")?,
+        Role::Keeper | Role::Only => {}
+    }
+    db.pragma_update(None, "cache_size", if role == Role::Writer { -65_536 } else { -16_384 })?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(db)
+}
+
+/// Brings the file to the newest form. A file that is newer than this program is refused.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), Fault> {
+    let runner = embedded::migrations::runner();
+    let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
+    let newest = i64::from(newest);
+    let present: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if present > newest {
+        return Err(Fault::Unreadable(format!(
+            "the file has form {present}, and this program knows forms up to {newest}: it was written by a newer one"
+        )));
+    }
+    if present < newest {
+        runner.run(db).map_err(|error| Fault::Unreadable(format!("migration: {error}")))?;
+        db.pragma_update(None, "user_version", newest)?;
+    }
+    Ok(())
+}

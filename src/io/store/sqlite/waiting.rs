@@ -1,0 +1,248 @@
+//! What waits: facts for their subject, entities for a time.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::codec::{
+    Fault, count, first, instant, nanos, number, pack_json, records, rows, statements, text, unpack_json,
+};
+use super::exceptions::{self, Source};
+use super::writer::Tx;
+use super::{delivery, entity, intake};
+use crate::canonical::fact::Due;
+use crate::canonical::fact::Header;
+use crate::canonical::{AccountId, Body, EntityId, ExternalRef, Fact, FactId, MessageId};
+use crate::ports::{Exception, Hint, INBOUND_SHARDS, NewMessage, Origin, Timer, Waiting, shard};
+
+statements! {
+    INSERT = "INSERT INTO waiting (fact, account, kind, message, deadline, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    WAITS = "SELECT n, exception FROM waiting WHERE fact = ?1";
+    RENEW = "UPDATE waiting SET deadline = ?2, exception = NULL WHERE n = ?1";
+    INSERT_REF = "INSERT OR IGNORE INTO waiting_ref (scope, kind, id, waiting) VALUES (?1, ?2, ?3, ?4)";
+    FOR_REF = "SELECT w.n, w.exception, w.data FROM waiting_ref r JOIN waiting w ON w.n = r.waiting
+        WHERE r.scope = ?1 AND r.kind = ?2 AND r.id = ?3 ORDER BY w.n";
+    DELETE = "DELETE FROM waiting WHERE n = ?1";
+    DELETE_REFS = "DELETE FROM waiting_ref WHERE waiting = ?1";
+    OVERDUE = "SELECT n, data FROM waiting WHERE exception IS NULL AND deadline <= ?1 ORDER BY deadline, n LIMIT ?2";
+    REFS = "SELECT scope, kind, id FROM waiting_ref WHERE waiting = ?1 ORDER BY scope, kind, id";
+    SET_OVERDUE = "UPDATE waiting SET exception = ?2 WHERE n = ?1";
+    OTHERS = "SELECT 1 FROM waiting WHERE exception = ?1 AND exception IS NOT NULL LIMIT 1";
+    WAITING = "SELECT count(*) FROM waiting WHERE exception IS NULL";
+    FIRST_DEADLINE = "SELECT min(deadline) FROM waiting WHERE exception IS NULL";
+    SET_TIMER = "INSERT INTO timer (entity, kind, generation, due) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (entity, kind) DO UPDATE SET generation = excluded.generation, due = excluded.due
+        WHERE excluded.generation > generation OR (excluded.generation = generation AND due IS NOT NULL)";
+    DUE_TIMERS = "SELECT t.entity, t.kind, t.generation, e.account FROM timer t LEFT JOIN entity e ON e.id = t.entity
+        WHERE t.due IS NOT NULL AND t.due <= ?1 ORDER BY t.due, t.entity, t.kind LIMIT ?2";
+    FIRED = "UPDATE timer SET due = NULL WHERE entity = ?1 AND kind = ?2";
+    FIRST_TIMER = "SELECT min(due) FROM timer WHERE due IS NOT NULL";
+}
+
+// ------------------------------------------------------------------------------------------------------------- facts
+
+/// Lets a fact wait. False when one of its names is linked by now.
+pub(super) fn wait(tx: &Tx<'_>, waiting: &Waiting) -> Result<bool, Fault> {
+    for name in &waiting.refs {
+        if entity::holder(tx.db, name)?.is_some() {
+            return Ok(false);
+        }
+    }
+    let fact = &waiting.fact;
+    let deadline = nanos(waiting.deadline);
+    let present = first(tx.db, WAITS, params![fact.id.0], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+    })?;
+    let n = if let Some((n, exception)) = present {
+        if let Some(id) = exception
+            && exceptions::one(tx.db, id)?.is_none()
+        {
+            tx.run(RENEW, params![n, deadline])?;
+        }
+        n
+    } else {
+        let data = pack_json(fact)?;
+        tx.run(
+            INSERT,
+            params![fact.id.0, fact.account.0, fact.body.kind().0, fact.message.0, deadline, data],
+        )?;
+        tx.db.last_insert_rowid()
+    };
+    for name in &waiting.refs {
+        tx.run(INSERT_REF, params![name.scope, name.kind, name.id, n])?;
+    }
+    Ok(true)
+}
+
+/// The name has an owner now: what waited for it becomes messages again. Gives their shards.
+pub(super) fn wake(
+    tx: &Tx<'_>,
+    name: &ExternalRef,
+    owner: &EntityId,
+    at: Timestamp,
+    shards: &mut BTreeSet<u16>,
+) -> Result<(), Fault> {
+    let woken = records(tx.db, FOR_REF, params![name.scope, name.kind, name.id], |row| {
+        let fact: Fact = unpack_json(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, fact))
+    })?;
+    for (n, exception, fact) in woken {
+        tx.run(DELETE_REFS, params![n])?;
+        tx.run(DELETE, params![n])?;
+        if let Some(id) = exception
+            && first(tx.db, OTHERS, params![id], |_| Ok(()))?.is_none()
+        {
+            exceptions::resolve(tx, id, at)?;
+        }
+        shards.insert(tell(tx, &fact, owner, None, at)?);
+    }
+    Ok(())
+}
+
+/// A fact as a message to ourselves. Gives its shard.
+fn tell(
+    tx: &Tx<'_>,
+    fact: &Fact,
+    owner: &EntityId,
+    context: Option<String>,
+    at: Timestamp,
+) -> Result<u16, Fault> {
+    let shard = shard(&fact.account, owner.as_str());
+    let message = NewMessage {
+        account: fact.account.clone(),
+        origin: Origin::Fact,
+        topic: fact.body.kind().0.to_owned(),
+        mapping: String::new(),
+        event_id: None,
+        headers: Vec::new(),
+        body: Bytes::from(text(fact)?),
+        received: at,
+        priority: 0,
+        shard,
+        context,
+    };
+    intake::insert(tx, &message)?;
+    Ok(shard)
+}
+
+/// Has the entity projected and planned again, by a `timer.due` fact named `timer`. Gives the shard.
+pub(super) fn wake_entity(
+    tx: &Tx<'_>,
+    account: &AccountId,
+    entity: &EntityId,
+    timer: &str,
+    generation: u64,
+    at: Timestamp,
+) -> Result<u16, Fault> {
+    let fact = Fact {
+        id: FactId::derive(&["timer", entity.as_str(), timer, &generation.to_string()]),
+        rule: "timer.due".to_owned(),
+        account: account.clone(),
+        header: Header { our: Some(entity.0.clone()), ..Header::default() },
+        body: Body::Due(Due { timer: timer.to_owned(), generation }),
+        heard: at,
+        message: MessageId(0),
+        mapping: String::new(),
+    };
+    tell(tx, &fact, entity, Some(entity.0.clone()), at)
+}
+
+/// How many facts wait.
+pub(super) fn waiting(db: &Connection) -> Result<u64, Fault> {
+    Ok(first(db, WAITING, [], |row| row.get(0))?.map_or(0, count))
+}
+
+// ------------------------------------------------------------------------------------------------------------- timers
+
+/// Sets a timer, unless it is of an old generation or has come due already.
+pub(super) fn set_timer(tx: &Tx<'_>, timer: &Timer) -> Result<(), Fault> {
+    let generation = i64::try_from(timer.generation).unwrap_or(i64::MAX);
+    tx.run(SET_TIMER, params![timer.entity.0, timer.kind, generation, nanos(timer.due)])?;
+    Ok(())
+}
+
+// -------------------------------------------------------------------------------------------------------------- sweep
+
+/// Whether [`fire`] has anything to do.
+pub(super) fn anything_due(db: &Connection, now: Timestamp) -> Result<bool, Fault> {
+    let due = |sql| Ok::<bool, Fault>(earliest(db, sql)?.is_some_and(|at| at <= now));
+    Ok(due(FIRST_TIMER)? || due(FIRST_DEADLINE)?)
+}
+
+fn earliest(db: &Connection, sql: &str) -> Result<Option<Timestamp>, Fault> {
+    Ok(first(db, sql, [], |row| row.get::<_, Option<i64>>(0))?.flatten().map(instant))
+}
+
+/// Turns due timers into messages and overdue facts into exceptions.
+pub(super) fn fire(tx: &Tx<'_>, now: Timestamp, limit: usize) -> Result<(), Fault> {
+    let limit = number(limit);
+    let due = rows(tx.db, DUE_TIMERS, params![nanos(now), limit], |row| {
+        let account: Option<String> = row.get(3)?;
+        Ok((EntityId(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, i64>(2)?, account.map(AccountId)))
+    })?;
+    for (entity, kind, generation, account) in due {
+        if let Some(account) = account {
+            wake_entity(tx, &account, &entity, &kind, count(generation), now)?;
+        }
+        tx.run(FIRED, params![entity.0, kind])?;
+    }
+    let overdue = records(tx.db, OVERDUE, params![nanos(now), limit], |row| {
+        let fact: Fact = unpack_json(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        Ok((row.get::<_, i64>(0)?, fact))
+    })?;
+    for (n, fact) in overdue {
+        let refs = rows(tx.db, REFS, params![n], |row| {
+            Ok(ExternalRef { scope: row.get(0)?, kind: row.get(1)?, id: row.get(2)? })
+        })?;
+        let id = exceptions::raise(tx, Source::Sweep, &no_subject(&fact, &refs, now))?;
+        tx.run(SET_OVERDUE, params![n, id])?;
+    }
+    Ok(())
+}
+
+/// The exception of a fact that waited too long. It waits on: should its subject come, the exception resolves.
+fn no_subject(fact: &Fact, refs: &[ExternalRef], now: Timestamp) -> Exception {
+    let kind = fact.body.kind().0;
+    let names: Vec<String> = refs.iter().map(ToString::to_string).collect();
+    let cause = names
+        .first()
+        .map_or_else(|| format!("no_subject:{}:{kind}", fact.account), |name| format!("no_subject:{name}"));
+    let known = if names.is_empty() { "it names nothing".to_owned() } else { names.join(", ") };
+    Exception {
+        id: 0,
+        cause,
+        kind: "no_subject".to_owned(),
+        message: format!("`{kind}` of {} belongs to nothing that we know: {known}", fact.account),
+        help: Some(
+            "it is applied by itself as soon as an order with one of these names comes; if none will, dismiss it"
+                .to_owned(),
+        ),
+        account: Some(fact.account.clone()),
+        client: None,
+        entity: None,
+        message_id: (fact.message.0 > 0).then_some(fact.message),
+        intent: None,
+        raised: now,
+        resolved: None,
+    }
+}
+
+/// Which shards and accounts have work.
+pub(super) fn hints(db: &Connection, now: Timestamp) -> Result<Vec<Hint>, Fault> {
+    let mut hints = Vec::new();
+    for shard in 0..INBOUND_SHARDS {
+        if intake::shard_pending(db, shard)? {
+            hints.push(Hint::Inbound { shard });
+        }
+    }
+    hints.extend(delivery::accounts_due(db, now)?.into_iter().map(|account| Hint::Outbound { account }));
+    Ok(hints)
+}
+
+/// The next instant at which there is something to do; what is already pending is not counted.
+pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, Fault> {
+    let times = [earliest(db, FIRST_TIMER)?, earliest(db, FIRST_DEADLINE)?, delivery::next_due(db)?];
+    Ok(times.into_iter().flatten().min())
+}

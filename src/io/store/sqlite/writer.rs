@@ -1,0 +1,284 @@
+//! One thread writes, in groups: it takes what has queued up, does all of it in one transaction, and answers after the
+//! commit. Each job stands in a savepoint of its own, so that one bad job does not fail its group.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::codec::{Fault, run, statements};
+use crate::ports::StoreError;
+
+/// Jobs of one transaction at most.
+const GROUP: usize = 256;
+
+statements! {
+    BEGIN = "BEGIN IMMEDIATE";
+    COMMIT = "COMMIT";
+    ROLLBACK = "ROLLBACK";
+    SAVE = "SAVEPOINT item";
+    RELEASE = "RELEASE item";
+    BACK = "ROLLBACK TO item";
+    TALLY = "INSERT INTO tally (area, a, b, n) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (area, a, b) DO UPDATE SET n = n + excluded.n";
+}
+
+// -------------------------------------------------------------------------------------------------------- transaction
+
+/// A name under which things are counted: area and two words.
+type Counted = (&'static str, String, &'static str);
+
+/// A write transaction: the connection, and what has been counted in it.
+pub(super) struct Tx<'a> {
+    /// The connection, inside the transaction.
+    pub(super) db: &'a Connection,
+    counts: RefCell<Vec<(Counted, i64)>>,
+}
+
+impl<'a> Tx<'a> {
+    fn new(db: &'a Connection) -> Self {
+        Self { db, counts: RefCell::default() }
+    }
+
+    /// Counts `n` more (or fewer) of something.
+    pub(super) fn tally(&self, area: &'static str, a: &str, b: &'static str, n: i64) {
+        self.counts.borrow_mut().push(((area, a.to_owned(), b), n));
+    }
+
+    /// Runs a statement that changes rows.
+    pub(super) fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, Fault> {
+        run(self.db, sql, params)
+    }
+
+    /// Does `work` wholly or, when it fails or says so (`Err` inside), not at all.
+    pub(super) fn savepoint<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<Result<T, E>, Fault>,
+    ) -> Result<Result<T, E>, Fault> {
+        let counted = self.counts.borrow().len();
+        self.run(SAVE, [])?;
+        let outcome = work();
+        if !matches!(outcome, Ok(Ok(_))) {
+            self.counts.borrow_mut().truncate(counted);
+            if self.db.is_autocommit() {
+                // SQLite has rolled the whole transaction back.
+                return outcome;
+            }
+            self.run(BACK, [])?;
+        }
+        self.run(RELEASE, [])?;
+        outcome
+    }
+
+    /// Writes what was counted.
+    fn flush(&self) -> Result<(), Fault> {
+        let mut sums: BTreeMap<Counted, i64> = BTreeMap::new();
+        for (name, n) in self.counts.borrow_mut().drain(..) {
+            *sums.entry(name).or_default() += n;
+        }
+        for ((area, a, b), n) in sums.into_iter().filter(|(_, n)| *n != 0) {
+            self.run(TALLY, params![area, a, b, n])?;
+        }
+        Ok(())
+    }
+}
+
+// --------------------------------------------------------------------------------------------------------------- jobs
+
+/// A piece of work for the writer.
+pub(super) trait Job: Send {
+    /// Does it inside the group's transaction. False when it failed.
+    fn work(&mut self, tx: &Tx<'_>) -> bool;
+    /// Tells the caller how it ended, once the group's transaction has ended.
+    fn answer(self: Box<Self>, group: Result<(), StoreError>);
+}
+
+struct Task<F, T> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Job for Task<F, T>
+where
+    F: FnOnce(&Tx<'_>) -> Result<T, Fault> + Send,
+    T: Send,
+{
+    fn work(&mut self, tx: &Tx<'_>) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        let outcome = work(tx).map_err(StoreError::from);
+        let worked = outcome.is_ok();
+        self.outcome = Some(outcome);
+        worked
+    }
+
+    fn answer(self: Box<Self>, group: Result<(), StoreError>) {
+        let outcome = match (self.outcome, group) {
+            (Some(Err(own)), _) | (_, Err(own)) => Err(own),
+            (Some(outcome), Ok(())) => outcome,
+            (None, Ok(())) => Err(StoreError::Unavailable("the work was not done".to_owned())),
+        };
+        // A caller that went away does not want to know.
+        let _gone = self.reply.send(outcome);
+    }
+}
+
+/// A job that does `work`, and where its answer comes.
+pub(super) fn job<F, T>(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+where
+    F: FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    T: Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Box::new(Task { work: Some(work), outcome: None, reply }), answer)
+}
+
+/// Does `work` in a transaction of its own, here and now.
+pub(super) fn alone<T>(
+    db: &Connection,
+    work: impl FnOnce(&Tx<'_>) -> Result<T, Fault>,
+) -> Result<T, StoreError> {
+    let attempt = || {
+        run(db, BEGIN, [])?;
+        let tx = Tx::new(db);
+        let out = work(&tx)?;
+        tx.flush()?;
+        run(db, COMMIT, [])?;
+        Ok(out)
+    };
+    attempt().map_err(|fault: Fault| {
+        if !db.is_autocommit() {
+            // When even this fails, the next BEGIN will say so.
+            let _failed = run(db, ROLLBACK, []);
+        }
+        fault.into()
+    })
+}
+
+/// Does a group of jobs in one transaction and answers them.
+fn group(db: &Connection, mut jobs: Vec<Box<dyn Job>>) {
+    let outcome = transact(db, &mut jobs).map_err(|fault| {
+        if !db.is_autocommit() {
+            let _failed = run(db, ROLLBACK, []);
+        }
+        StoreError::from(fault)
+    });
+    for job in jobs {
+        job.answer(outcome.clone());
+    }
+}
+
+fn transact(db: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+    run(db, BEGIN, [])?;
+    let tx = Tx::new(db);
+    for job in jobs {
+        let _undone = tx.savepoint(|| Ok(if job.work(&tx) { Ok(()) } else { Err(()) }))?;
+        if db.is_autocommit() {
+            return Err(Fault::Sql(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
+                Some("the transaction was rolled back".to_owned()),
+            )));
+        }
+    }
+    tx.flush()?;
+    run(db, COMMIT, [])?;
+    Ok(())
+}
+
+// -------------------------------------------------------------------------------------------------------------- queue
+
+/// What the writer has still to do. Two lanes, taken in turn: offered messages cannot hold up the work on accepted ones.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<Lanes>,
+    arrived: Condvar,
+    room: usize,
+}
+
+#[derive(Default)]
+struct Lanes {
+    intake: VecDeque<Box<dyn Job>>,
+    work: VecDeque<Box<dyn Job>>,
+    closed: bool,
+}
+
+impl Queue {
+    /// A queue that takes at most `room` offered messages at a time.
+    pub(super) fn new(room: usize) -> Arc<Self> {
+        Arc::new(Self { room, ..Self::default() })
+    }
+
+    /// Queues a job of intake; refused at once when there is no room.
+    pub(super) fn offer(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let mut lanes = self.lock();
+        if lanes.closed {
+            return Err(closed());
+        }
+        if lanes.intake.len() >= self.room {
+            return Err(StoreError::Full);
+        }
+        lanes.intake.push_back(job);
+        drop(lanes);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Queues any other job; there are no more of these than the daemon has tasks.
+    pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let mut lanes = self.lock();
+        if lanes.closed {
+            return Err(closed());
+        }
+        lanes.work.push_back(job);
+        drop(lanes);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// No new jobs; what is queued is done still.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// The next group, waited for; `None` when closed and empty.
+    fn take(&self) -> Option<Vec<Box<dyn Job>>> {
+        let mut lanes = self.lock();
+        loop {
+            if !lanes.intake.is_empty() || !lanes.work.is_empty() {
+                let mut group = Vec::new();
+                while group.len() < GROUP {
+                    let (one, other) = (lanes.work.pop_front(), lanes.intake.pop_front());
+                    if one.is_none() && other.is_none() {
+                        break;
+                    }
+                    group.extend(one.into_iter().chain(other));
+                }
+                return Some(group);
+            }
+            if lanes.closed {
+                return None;
+            }
+            lanes = self.arrived.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The answer to everything after the end.
+pub(super) fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+/// Works until the queue is closed and empty. `committed` is called after each group.
+pub(super) fn serve(db: &Connection, queue: &Queue, mut committed: impl FnMut(&Connection)) {
+    while let Some(jobs) = queue.take() {
+        group(db, jobs);
+        committed(db);
+    }
+}
