@@ -46,6 +46,11 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, '')";
     CHANGE_INTENT = "UPDATE intent SET account = ?2, command = ?3, class = ?4, args = ?5, state = ?6, due = ?7
         WHERE n = ?1";
+    /// It goes behind what was intended in the meantime, and its content is made anew.
+    REVIVE = "UPDATE intent SET n = (SELECT max(n) + 1 FROM intent), error = NULL, frozen_at = NULL, sent_digest = ''
+        WHERE n = ?1 RETURNING n";
+    MOVE_ATTEMPTS = "UPDATE attempt SET intent = ?2 WHERE intent = ?1";
+    NO_FROZEN = "DELETE FROM frozen WHERE intent = ?1";
     SET_INTENT = "UPDATE intent SET state = ?2 WHERE n = ?1";
     OLDER = "SELECT n, state, command FROM intent WHERE entity = ?1 AND slot = ?2 AND generation < ?3
         AND class = 4 AND state < 2";
@@ -334,9 +339,11 @@ fn put_intent(tx: &Tx<'_>, num: i64, intent: &Intent, at: Timestamp, due: &mut D
     })?;
     match stored {
         None => insert_intent(tx, num, intent)?,
-        Some((n, IntentState::Pending, command))
+        Some((n, was @ (IntentState::Pending | IntentState::Withdrawn), command))
             if matches!(intent.state, IntentState::Pending | IntentState::Withdrawn) =>
         {
+            let revived = was == IntentState::Withdrawn && intent.state == IntentState::Pending;
+            let n = if revived { revive(tx, n)? } else { n };
             tx.run(
                 CHANGE_INTENT,
                 params![
@@ -349,7 +356,7 @@ fn put_intent(tx: &Tx<'_>, num: i64, intent: &Intent, at: Timestamp, due: &mut D
                     nanos(intent.due),
                 ],
             )?;
-            tx.tally("intent", &command, IntentState::Pending.word(), -1);
+            tx.tally("intent", &command, was.word(), -1);
             tx.tally("intent", &intent.command, intent.state.word(), 1);
         }
         // Nothing has happened there, or nothing that lasts: it may be taken back.
@@ -397,6 +404,14 @@ fn insert_intent(tx: &Tx<'_>, num: i64, intent: &Intent) -> Result<(), Fault> {
     )?;
     tx.tally("intent", &intent.command, intent.state.word(), 1);
     Ok(())
+}
+
+/// Lets a withdrawn intent wait again. Gives its new number.
+fn revive(tx: &Tx<'_>, n: i64) -> Result<i64, Fault> {
+    let now = first(tx.db, REVIVE, params![n], |row| row.get(0))?.unwrap_or(n);
+    tx.run(MOVE_ATTEMPTS, params![n, now])?;
+    tx.run(NO_FROZEN, params![n])?;
+    Ok(now)
 }
 
 fn withdraw(tx: &Tx<'_>, n: i64, command: &str, was: IntentState) -> Result<(), Fault> {
