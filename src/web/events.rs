@@ -1,6 +1,7 @@
 //! Server-sent events: what changes, as it changes. Streams end when the daemon stops.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
@@ -8,11 +9,30 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use futures::stream::once;
+use futures::stream::{once, unfold};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
-use super::Web;
 use super::error::ApiError;
 use super::query::Params;
+use super::{Events, Web};
+use crate::ports::Event;
+
+/// [`Events`] out of a broadcast channel: `subscribe` opens a receiver for each listener.
+pub fn of_broadcast(subscribe: impl Fn() -> Receiver<Event> + Send + Sync + 'static) -> Events {
+    Arc::new(move || {
+        unfold(subscribe(), |mut receiver| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(event) => return Some((event, receiver)),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    })
+}
 
 /// Listeners at one time; more are told to come back.
 pub const LISTENERS: usize = 256;
