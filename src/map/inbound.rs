@@ -1,13 +1,31 @@
-//! A compiled `.in.toml`.
+//! A compiled `.in.toml`, and how a message runs through it.
 
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::canonical::Body;
+use crate::canonical::fact::Header;
 use crate::config::sources::Sources;
 use crate::diagnostic::Diagnostic;
 
-use super::{Context, Mapped, Node};
+use super::compile;
+use super::convert::Trouble;
+use super::eval::{Eval, Here};
+use super::node::Node;
+use super::path::Path;
+use super::program::{FactRule, Program};
+use super::trace::Trace;
+use super::tree::Loc;
+use super::{Context, Mapped, MappedFact};
+
+/// Facts that one message may give.
+const MAX_FACTS: usize = 10_000;
 
 /// An inbound mapping with its overlays, compiled.
 #[derive(Debug, Clone)]
 pub struct Inbound {
+    pub(super) program: Arc<Program>,
     version: String,
     warnings: Vec<Diagnostic>,
 }
@@ -23,19 +41,24 @@ impl Inbound {
         name: &str,
         overlays: &[String],
     ) -> Result<Self, Vec<Diagnostic>> {
-        let file = format!("mappings/{connector}/{name}.in.toml");
-        let missing = overlays.iter().chain([&file]).find(|file| sources.get(file).is_none());
-        match missing {
-            Some(file) => Err(vec![Diagnostic::whole(file, "there is no such file")]),
-            None => Ok(Self { version: format!("{connector}/{name}@00000000"), warnings: Vec::new() }),
-        }
+        let compiled = compile::load(sources, connector, name, ".in.toml", overlays)?.inbound()?;
+        let compile::Compiled { program, version, warnings } = compiled;
+        Ok(Self { program: Arc::new(program), version, warnings })
     }
 
-    /// What `root` says.
+    /// What `root` says. Never panics and never runs without bounds.
     #[must_use]
     pub fn run(&self, root: &Node<'_>, ctx: &Context) -> Mapped {
-        let _ = (root, ctx);
-        Mapped::default()
+        self.run_traced(root, ctx, None)
+    }
+
+    /// The same, and notes on the way.
+    pub(super) fn run_traced<'n>(&self, root: &'n Node<'n>, ctx: &Context, trace: Option<&Trace>) -> Mapped {
+        let eval = Eval::new(&self.program.name, root, ctx, &self.program.empty, trace);
+        let mut facts = Vec::new();
+        self.message(&eval, &mut facts);
+        let errors = eval.errors.take();
+        Mapped { nothing: facts.is_empty() && errors.is_empty(), facts, errors }
     }
 
     /// Connector, name and a digest of everything that was compiled: `shopify/order@1a2b3c4d`.
@@ -49,4 +72,168 @@ impl Inbound {
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
+
+    fn whole(&self) -> Loc {
+        Loc { file: format!("mappings/{}.in.toml", self.program.name).into(), line: 1, column: 1 }
+    }
+
+    fn message<'n>(&self, eval: &Eval<'_, 'n>, facts: &mut Vec<MappedFact>) {
+        let root = Here { record: eval.root, rows: &[], number: 0, group: &[] };
+        match self.records(eval, &root) {
+            Err(trouble) => {
+                eval.fail("", &self.whole(), trouble);
+            }
+            Ok(None) => self.no_record(eval, &root),
+            Ok(Some((path, records))) => {
+                for (number, record) in records.into_iter().enumerate() {
+                    let label = path.several().then(|| eval.label(Some(path), number, 0, "")).flatten();
+                    self.record(eval, record, facts);
+                    if let Some(label) = label {
+                        eval.labels.borrow_mut().truncate(label);
+                    }
+                    if facts.len() > MAX_FACTS {
+                        facts.truncate(MAX_FACTS);
+                        let trouble = Trouble::new(
+                            "too_large",
+                            format!("the message gives more than {MAX_FACTS} facts"),
+                        );
+                        eval.fail("", &self.whole(), trouble);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The records of the first path of `records` that exists.
+    fn records<'n>(
+        &self,
+        eval: &Eval<'_, 'n>,
+        root: &Here<'_, 'n>,
+    ) -> Result<Option<(&Path, Vec<&'n Node<'n>>)>, Trouble> {
+        for path in &self.program.records {
+            if path.names_something(&eval.spot(root)) {
+                let found = eval.find(path, root)?;
+                return Ok(Some((path, found.into_iter().filter(|node| **node != Node::Null).collect())));
+            }
+        }
+        Ok(None)
+    }
+
+    fn no_record(&self, eval: &Eval<'_, '_>, root: &Here<'_, '_>) {
+        let _ = root;
+        let here = Here { record: eval.root, rows: &[], number: 0, group: &[] };
+        if self.rejected(eval, &here) || matches!(self.means_nothing(eval, &here), Ok(true)) {
+            return;
+        }
+        let paths: Vec<String> = self.program.records.iter().map(|path| format!("`{path}`")).collect();
+        let trouble = Trouble::new("no_fact", format!("there is no record: nothing at {}", paths.join(", ")))
+            .help("add its path to `records`, or say with [nothing] that such a message means nothing");
+        eval.fail("", &self.whole(), trouble);
+    }
+
+    /// Reports a record that is an error dressed as a payload.
+    fn rejected<'n>(&self, eval: &Eval<'_, 'n>, here: &Here<'_, 'n>) -> bool {
+        let Some(reject) = &self.program.reject else { return false };
+        match eval.holds(Some(reject), here) {
+            Ok(false) => false,
+            Ok(true) => {
+                let words = ["message", "error.message", "error", "errors[0].message", "errors[0]", "detail"];
+                let said = words.into_iter().find_map(|path| {
+                    let text = Path::parse(path).ok()?.first(here.record)?.text()?.into_owned();
+                    Some(format!(": {}", super::convert::short(&text)))
+                });
+                let message = format!("the partner sent an error as a payload{}", said.unwrap_or_default());
+                eval.fail("", &self.whole(), Trouble::new("rejected", message));
+                true
+            }
+            Err(trouble) => {
+                eval.fail("", &self.whole(), trouble);
+                true
+            }
+        }
+    }
+
+    fn means_nothing<'n>(&self, eval: &Eval<'_, 'n>, here: &Here<'_, 'n>) -> Result<bool, Trouble> {
+        match &self.program.nothing {
+            Some(cond) => eval.holds(Some(cond), here),
+            None => Ok(false),
+        }
+    }
+
+    fn record<'n>(&self, eval: &Eval<'_, 'n>, record: &'n Node<'n>, facts: &mut Vec<MappedFact>) {
+        let here = Here { record, rows: &[], number: 0, group: &[] };
+        if self.rejected(eval, &here) {
+            return;
+        }
+        let (facts_before, errors_before) = (facts.len(), eval.errors.borrow().len());
+        for rule in &self.program.facts {
+            eval.rule.replace(rule.name.clone());
+            fact(eval, rule, &here, facts);
+            eval.rule.replace(String::new());
+        }
+        if facts.len() > facts_before || eval.errors.borrow().len() > errors_before {
+            return;
+        }
+        match self.means_nothing(eval, &here) {
+            Ok(true) => {}
+            Ok(false) => {
+                let rules: Vec<&str> = self.program.facts.iter().map(|rule| rule.name.as_str()).collect();
+                let trouble = Trouble::new("no_fact", format!("no fact fires, of {}", rules.join(", ")))
+                    .help("if such a message means nothing, say so: [nothing] with a `when`");
+                eval.fail("", &self.whole(), trouble);
+            }
+            Err(trouble) => {
+                eval.fail("", &self.whole(), trouble);
+            }
+        }
+    }
+}
+
+fn fact<'n>(eval: &Eval<'_, 'n>, rule: &FactRule, here: &Here<'_, 'n>, facts: &mut Vec<MappedFact>) {
+    let fail = |trouble| {
+        eval.fail("", &rule.loc, trouble);
+    };
+    match eval.holds(rule.when.as_ref(), here) {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(trouble) => return fail(trouble),
+    }
+    let groups = match eval.stacks(&rule.rows, here).and_then(|stacks| eval.groups(&rule.rows, stacks, here))
+    {
+        Ok(groups) => groups,
+        Err(trouble) => return fail(trouble),
+    };
+    for group in groups {
+        let Some(first) = group.first() else { continue };
+        if facts.len() > MAX_FACTS {
+            return;
+        }
+        let inner = Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
+        let label = eval.label(rule.rows.each.as_ref(), first.number, 0, "");
+        if let Ok(filled) = eval.block(&rule.block, &inner, false) {
+            match assemble(rule, filled.fields) {
+                Ok(fact) => facts.push(fact),
+                Err(message) => fail(Trouble::new("internal", message)),
+            }
+        }
+        if let Some(label) = label {
+            eval.labels.borrow_mut().truncate(label);
+        }
+    }
+}
+
+fn assemble(rule: &FactRule, fields: Map<String, Value>) -> Result<MappedFact, String> {
+    let (mut header, mut body) = (Map::new(), Map::new());
+    for (name, value) in fields {
+        if Header::FIELDS.iter().any(|field| field.name == name) {
+            header.insert(name, value);
+        } else {
+            body.insert(name, value);
+        }
+    }
+    body.insert("is".to_owned(), Value::String(rule.kind.kind.0.to_owned()));
+    let header = serde_json::from_value(Value::Object(header)).map_err(|error| error.to_string())?;
+    let body: Body = serde_json::from_value(Value::Object(body)).map_err(|error| error.to_string())?;
+    Ok(MappedFact { rule: rule.name.clone(), header, body })
 }

@@ -7,8 +7,21 @@ pub mod node;
 pub mod path;
 
 mod inbound;
+mod compile;
+mod condition;
+mod convert;
+mod eval;
+mod expr;
 mod json;
+mod lookup;
 mod outbound;
+mod program;
+#[cfg(test)]
+mod tests;
+mod time;
+mod trace;
+mod tree;
+mod values;
 
 use std::collections::BTreeMap;
 

@@ -118,6 +118,15 @@ impl Path {
         self.steps.contains(&Step::All)
     }
 
+    /// How many rows [`Path::rows`] adds: the bracketed lists on the way, and the list itself.
+    pub(crate) fn brackets(&self) -> usize {
+        let (last, rest) = match self.steps.split_last() {
+            Some((Step::All | Step::Only { .. }, rest)) => (1, rest),
+            _ => (1, self.steps.as_slice()),
+        };
+        last + rest.iter().filter(|step| matches!(step, Step::All | Step::Only { .. })).count()
+    }
+
     /// The first key, for messages about what is near.
     pub(crate) fn first_key(&self) -> Option<&str> {
         match self.steps.first() {

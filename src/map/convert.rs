@@ -1,0 +1,298 @@
+//! From a value of the payload to a value of a canonical type.
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde_json::Value;
+
+use crate::canonical::{Currency, Money};
+
+use super::condition::number;
+use super::program::{Unit, grams};
+use super::time::{self, Format, TimeFault};
+
+/// Why a value could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub kind: &'static str,
+    pub message: String,
+    pub help: Option<String>,
+    /// What tells this cause from others of the kind, besides the field.
+    pub word: Option<String>,
+}
+
+impl Trouble {
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None, word: None }
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+fn bad(text: &str, what: &str) -> Trouble {
+    Trouble::new("bad_value", format!("`{}` is no {what}", short(text)))
+}
+
+/// The text, cut for messages.
+pub(super) fn short(text: &str) -> String {
+    if text.chars().count() <= 60 {
+        text.to_owned()
+    } else {
+        text.chars().take(57).chain("...".chars()).collect()
+    }
+}
+
+pub(super) fn decimal(text: &str) -> Result<Decimal, Trouble> {
+    number(text).ok_or_else(|| {
+        let trouble = bad(text, "number such as 12.50");
+        if text.contains(',') {
+            trouble.help("commas are not understood: take them out with `expr`")
+        } else {
+            trouble
+        }
+    })
+}
+
+pub(super) fn integer(text: &str) -> Result<i64, Trouble> {
+    let value = decimal(text)?;
+    if !value.is_integer() {
+        return Err(bad(text, "whole number"));
+    }
+    value.to_i64().ok_or_else(|| bad(text, "whole number of at most 18 digits"))
+}
+
+pub(super) fn quantity(text: &str) -> Result<u64, Trouble> {
+    let value = integer(text)?;
+    u64::try_from(value).map_err(|_| {
+        bad(text, "quantity: it is negative")
+            .help("if the sign only tells the direction, write `abs = true`, or `negate = true`")
+    })
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, Trouble> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "y" | "1" | "on" => Ok(true),
+        "false" | "no" | "n" | "0" | "off" => Ok(false),
+        _ => {
+            Err(bad(text, "yes-or-no value").help("expected true, false, yes, no, 1 or 0; or use a look-up"))
+        }
+    }
+}
+
+/// Two-letter code of a country told by code or English name.
+pub(super) fn country(text: &str) -> Result<String, Trouble> {
+    let text = text.trim();
+    let upper = text.to_ascii_uppercase();
+    match upper.as_str() {
+        "UK" => return Ok("GB".to_owned()),
+        "XK" => return Ok(upper),
+        _ => {}
+    }
+    let found = match text.len() {
+        2 => celes::Country::from_alpha2(&upper).ok(),
+        3 => celes::Country::from_alpha3(&upper).ok(),
+        _ => None,
+    };
+    let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    found
+        .or_else(|| {
+            let is_name = squeezed.chars().count() > 3 && !squeezed.bytes().all(|byte| byte.is_ascii_digit());
+            if is_name { squeezed.parse::<celes::Country>().ok() } else { None }
+        })
+        .or_else(|| {
+            celes::Country::get_countries()
+                .into_iter()
+                .find(|country| country.long_name.eq_ignore_ascii_case(text))
+        })
+        .map(|country| country.alpha2.to_owned())
+        .ok_or_else(|| {
+            bad(text, "country").help("expected an ISO 3166 code such as US, or a name; or use a look-up")
+        })
+}
+
+pub(super) fn currency(text: &str) -> Result<Currency, Trouble> {
+    Currency::parse(text).map_err(|error| Trouble::new("bad_value", error.to_string()))
+}
+
+/// Grams.
+pub(super) fn weight(text: &str, unit: Option<Unit>) -> Result<Decimal, Trouble> {
+    let text = text.trim();
+    let digits = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let value = decimal(&text[..digits])?;
+    let named = text[digits..].trim();
+    let factor = if named.is_empty() {
+        match unit {
+            Some(Unit::Grams(factor)) => factor,
+            _ if value.is_zero() => Decimal::ONE,
+            _ => {
+                return Err(Trouble::new("ambiguous", format!("a weight of {text}, and no unit is said"))
+                    .help("write `unit = \"g\"` (or kg, oz, lb), or `unit_from` with the path of the unit"));
+            }
+        }
+    } else {
+        grams(named).ok_or_else(|| bad(named, "unit of weight").help("known: mg, g, kg, t, oz, lb"))?
+    };
+    value
+        .checked_mul(factor)
+        .map(|grams| grams.normalize())
+        .ok_or_else(|| bad(text, "weight: it is too large"))
+}
+
+/// An amount with the currency in the text (`12.50 USD`, `USD 12.50`) or besides.
+pub(super) fn money(
+    text: &str,
+    unit: Option<Unit>,
+    currency_besides: &dyn Fn() -> Result<Option<Currency>, Trouble>,
+    exponent: &dyn Fn(Currency) -> u32,
+) -> Result<Money, Trouble> {
+    let text = text.trim();
+    let (amount, code) = match text.split_once(' ') {
+        Some((first, second)) if number(first).is_some() => (first, Some(second)),
+        Some((first, second)) => (second.trim(), Some(first)),
+        None => (text, None),
+    };
+    let amount_text = amount;
+    let amount = decimal(amount)?;
+    let currency = match code {
+        Some(code) => currency(code)?,
+        None => currency_besides()?.ok_or_else(|| {
+            Trouble::new("no_currency", format!("{text} of which currency?"))
+                .help("set `currency_from` in [mapping] or in the rule, or `currency = \"USD\"`")
+        })?,
+    };
+    let places = exponent(currency);
+    match unit {
+        // With a code in the text the amount is in units: nobody writes `1250 USD` for 12.50.
+        _ if code.is_some() => Ok(Money::new(amount, currency)),
+        Some(Unit::Minor) => {
+            if !amount.is_integer() {
+                return Err(Trouble::new("bad_value", format!("{text} is no whole number of minor units"))
+                    .help("`unit = \"minor\"` is for cents; write `unit = \"major\"`"));
+            }
+            Ok(Money::from_minor(amount, currency, places))
+        }
+        Some(_) => Ok(Money::new(amount, currency)),
+        None if amount.is_zero() || places == 0 || amount_text.contains('.') => {
+            Ok(Money::new(amount, currency))
+        }
+        None => {
+            let minor = Money::from_minor(amount, currency, places);
+            let major = Money::new(amount, currency);
+            Err(Trouble::new("ambiguous", format!("{text}: {minor} or {major}?"))
+                .help("write `unit = \"minor\"` or `unit = \"major\"` in [mapping] or in the rule"))
+        }
+    }
+}
+
+/// An instant; `None` for a text that stands for no time.
+pub(super) fn instant(
+    text: &str,
+    formats: &[Format],
+    zone: Option<&TimeZone>,
+) -> Result<Option<crate::canonical::When>, Trouble> {
+    if time::is_blank(text) {
+        return Ok(None);
+    }
+    time::read(text, formats, zone).map(Some).map_err(|fault| match fault {
+        TimeFault::NoZone => Trouble::new("no_zone", format!("{} has no zone", short(text)))
+            .help("set `zone` in the rule or in [mapping], or `zone` on the account"),
+        TimeFault::Bare => Trouble::new("ambiguous", format!("{}: seconds or milliseconds?", short(text)))
+            .help("write `formats = [\"unix\"]` or `formats = [\"unix_ms\"]`"),
+        TimeFault::Form => bad(text, "time in the expected format").help(
+            "expected 2015-06-29T08:46:27-04:00; for others write `formats = [\"unix\"]`, `[\"rfc2822\"]` or a pattern \
+             such as `[\"YYYY-MM-DD HH:mm\"]`",
+        ),
+    })
+}
+
+/// One of `words`.
+pub(super) fn word(text: &str, words: &[&str]) -> Result<Value, Trouble> {
+    if words.contains(&text) {
+        return Ok(Value::String(text.to_owned()));
+    }
+    let mut trouble =
+        Trouble::new("unknown_word", format!("`{}` is none of {}", short(text), words.join(", ")));
+    trouble.word = Some(text.to_owned());
+    let write = format!("lookup = {{ {text:?} = \"…\" }}");
+    Err(match crate::diagnostic::nearest(text, words.iter().copied()) {
+        Some(near) => trouble.help(format!("translate it with a look-up: {write} (there is `{near}`)")),
+        None => trouble.help(format!("translate it with a look-up: {write}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn as_money(text: &str, unit: Option<Unit>, code: &str) -> Result<String, Trouble> {
+        let besides = || if code.is_empty() { Ok(None) } else { currency(code).map(Some) };
+        money(text, unit, &besides, &|currency| currency.exponent()).map(|money| money.to_string())
+    }
+
+    #[test]
+    fn money_in_all_its_forms() {
+        for (text, unit, code, expected) in [
+            ("598.94", None, "USD", "598.94 USD"),
+            ("598.9400", Some(Unit::Major), "usd", "598.94 USD"),
+            ("1000", Some(Unit::Major), "USD", "1000.00 USD"),
+            ("1000", Some(Unit::Minor), "USD", "10.00 USD"),
+            ("1000", Some(Unit::Minor), "JPY", "1000 JPY"),
+            ("1000", None, "JPY", "1000 JPY"),
+            ("1000", Some(Unit::Minor), "KWD", "1.000 KWD"),
+            ("12.50 USD", None, "", "12.50 USD"),
+            ("EUR 12", Some(Unit::Minor), "", "12.00 EUR"),
+            ("-3.20", None, "EUR", "-3.20 EUR"),
+            ("0", None, "EUR", "0.00 EUR"),
+            ("1.5e2", None, "EUR", "150.00 EUR"),
+        ] {
+            assert_eq!(as_money(text, unit, code), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn money_that_is_not_clear_is_refused() {
+        let error = as_money("1000", None, "USD").unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), ("ambiguous", "1000: 10.00 USD or 1000.00 USD?"));
+        assert_eq!(as_money("5.00", None, "").unwrap_err().kind, "no_currency");
+        for (text, unit) in
+            [("1,000.00", None), ("12.5", Some(Unit::Minor)), ("$5", None), ("", None), ("5 XQZ", None)]
+        {
+            assert_eq!(as_money(text, unit, "USD").unwrap_err().kind, "bad_value", "{text}");
+        }
+    }
+
+    #[test]
+    fn countries_by_code_and_name() {
+        for (text, code) in [
+            ("us", "US"),
+            ("USA", "US"),
+            ("UK", "GB"),
+            ("Germany", "DE"),
+            ("United States of America", "US"),
+            ("united states", "US"),
+            ("CAN", "CA"),
+            ("Canada", "CA"),
+            ("XK", "XK"),
+        ] {
+            assert_eq!(country(text), Ok(code.to_owned()), "{text}");
+        }
+        assert!(country("Atlantis").is_err() && country("ZZ").is_err());
+    }
+
+    #[test]
+    fn weights_numbers_and_truth() {
+        let kg = Some(Unit::Grams(grams("kg").unwrap()));
+        assert_eq!(weight("1.5", kg).map(|w| w.to_string()), Ok("1500".to_owned()));
+        assert_eq!(weight("2 oz", kg).map(|w| w.to_string()), Ok("56.69904625".to_owned()));
+        assert_eq!(weight("3", None).unwrap_err().kind, "ambiguous");
+        assert!(weight("3 stone", kg).is_err());
+        assert_eq!(integer("2.000"), Ok(2));
+        assert!(integer("2.5").is_err() && integer("1e30").is_err() && quantity("-1").is_err());
+        assert_eq!((boolean("Yes"), boolean("0")), (Ok(true), Ok(false)));
+        assert!(boolean("maybe").is_err());
+        assert_eq!(word("in_transitt", &["in_transit"]).unwrap_err().kind, "unknown_word");
+    }
+}

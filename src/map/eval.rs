@@ -1,0 +1,441 @@
+//! Runs a compiled mapping over a payload. Bounded: every step over a value of the payload is charged to a budget.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use serde_json::{Map, Value};
+
+use crate::canonical::When;
+use crate::canonical::schema::Ty;
+
+use super::condition::{Cond, number};
+use super::convert::Trouble;
+use super::node::Node;
+use super::path::{Fault, Path, Spot};
+use super::program::{Block, FieldPlan, Plan, RecordPlan, RowSource, RowsPlan, Rule, Source};
+use super::trace::Trace;
+use super::tree::Loc;
+use super::{Context, RecordError};
+
+/// Steps that one message may take.
+const BUDGET: u64 = 4_000_000;
+/// Errors that one message may give; the rest is left out.
+const MAX_ERRORS: usize = 50;
+
+/// Where evaluation stands: the rows around, and the rows of the present group.
+#[derive(Clone, Copy)]
+pub(super) struct Here<'s, 'n> {
+    pub record: &'n Node<'n>,
+    pub rows: &'s [&'n Node<'n>],
+    pub number: usize,
+    pub group: &'s [Stack<'n>],
+}
+
+/// A row with the rows around it.
+#[derive(Debug, Clone)]
+pub(super) struct Stack<'n> {
+    pub rows: Vec<&'n Node<'n>>,
+    pub number: usize,
+}
+
+pub(super) struct Eval<'p, 'n> {
+    /// `shopify/order`.
+    pub name: &'p str,
+    pub root: &'n Node<'n>,
+    pub ctx: &'p Context,
+    pub ctx_zone: Option<TimeZone>,
+    pub empty: &'p [String],
+    pub budget: Cell<u64>,
+    pub errors: RefCell<Vec<RecordError>>,
+    /// Where in the payload we are, for messages: path and number of each row.
+    pub labels: RefCell<Vec<String>>,
+    /// The fact's rule.
+    pub rule: RefCell<String>,
+    pub trace: Option<&'p Trace>,
+}
+
+/// Marks that an error was reported.
+#[derive(Debug)]
+pub(super) struct Failed;
+
+/// What a block of fields gives.
+pub(super) struct Filled {
+    pub fields: Map<String, Value>,
+    /// Whether any value came from the payload, not from the mapping alone.
+    pub told: bool,
+}
+
+impl<'p, 'n> Eval<'p, 'n> {
+    pub fn new(
+        name: &'p str,
+        root: &'n Node<'n>,
+        ctx: &'p Context,
+        empty: &'p [String],
+        trace: Option<&'p Trace>,
+    ) -> Self {
+        Self {
+            name,
+            root,
+            ctx,
+            ctx_zone: ctx.zone.as_deref().and_then(super::time::zone),
+            empty,
+            budget: Cell::new(BUDGET),
+            errors: RefCell::default(),
+            labels: RefCell::default(),
+            rule: RefCell::default(),
+            trace,
+        }
+    }
+
+    pub fn spot<'a>(&'a self, here: &Here<'a, 'n>) -> Spot<'a, 'n> {
+        Spot {
+            root: self.root,
+            record: here.record,
+            rows: here.rows,
+            number: here.number,
+            budget: &self.budget,
+        }
+    }
+
+    pub fn find(&self, path: &Path, here: &Here<'_, 'n>) -> Result<Vec<&'n Node<'n>>, Trouble> {
+        let found = path.find(&self.spot(here)).map_err(|fault| trouble_of(path, fault))?;
+        if let Some(trace) = self.trace {
+            found.iter().for_each(|node| trace.read(node));
+        }
+        Ok(found)
+    }
+
+    pub fn holds(&self, cond: Option<&Cond>, here: &Here<'_, 'n>) -> Result<bool, Trouble> {
+        let Some(cond) = cond else { return Ok(true) };
+        let read = |node: &Node<'_>| {
+            if let Some(trace) = self.trace {
+                trace.read(node);
+            }
+        };
+        cond.holds(&self.spot(here), self.empty, &read).map_err(|fault| match fault {
+            Fault::Through { ref list, .. } => {
+                let list = list.clone();
+                trouble_of_list(&list, fault)
+            }
+            Fault::TooMuch => too_much(),
+        })
+    }
+
+    /// Reports `trouble` with `field` (`lines.sku`) at `loc`.
+    pub fn fail(&self, field: &str, loc: &Loc, trouble: Trouble) -> Failed {
+        let rule = self.rule.borrow();
+        let dotted = |a: &str, b: &str| match (a, b) {
+            ("", b) => b.to_owned(),
+            (a, "") => a.to_owned(),
+            (a, b) => format!("{a}.{b}"),
+        };
+        let name = dotted(&rule, field);
+        let cause = match &trouble.word {
+            Some(word) => format!("{}:{}:{}:{}", trouble.kind, self.name, field, super::convert::short(word)),
+            None if name.is_empty() => format!("{}:{}", trouble.kind, self.name),
+            None => format!("{}:{}:{name}", trouble.kind, self.name),
+        };
+        let labels = self.labels.borrow();
+        let at = if labels.is_empty() { String::new() } else { format!(" (at {})", labels.join(", ")) };
+        let name = if name.is_empty() { String::new() } else { format!(" {name}:") };
+        let mut errors = self.errors.borrow_mut();
+        if errors.len() < MAX_ERRORS {
+            errors.push(RecordError {
+                kind: trouble.kind.to_owned(),
+                cause,
+                message: format!("{loc}:{name} {}{at}", trouble.message),
+                help: trouble.help,
+            });
+        }
+        Failed
+    }
+
+    /// The rows that `source` names, each with those around it; without `each` the present place itself.
+    pub fn stacks(&self, source: &RowSource, here: &Here<'_, 'n>) -> Result<Vec<Stack<'n>>, Trouble> {
+        let Some(each) = &source.each else {
+            return Ok(vec![Stack { rows: here.rows.to_vec(), number: here.number }]);
+        };
+        let mut stacks = self.each(each, source.only.as_ref(), here)?;
+        if let Some(sort) = &source.sort {
+            let mut keyed = Vec::with_capacity(stacks.len());
+            for stack in stacks {
+                let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
+                let key = self
+                    .find(&sort.by, &inner)?
+                    .into_iter()
+                    .find_map(Node::text)
+                    .map(|text| text.into_owned());
+                keyed.push((key, stack));
+            }
+            keyed.sort_by(|(a, _), (b, _)| {
+                let order = compare(a.as_deref(), b.as_deref());
+                if sort.descending { order.reverse() } else { order }
+            });
+            stacks = keyed.into_iter().map(|(_, stack)| stack).collect();
+        }
+        Ok(stacks)
+    }
+
+    /// The rows of a list for which the condition holds.
+    pub fn each(
+        &self,
+        each: &Path,
+        only: Option<&Cond>,
+        here: &Here<'_, 'n>,
+    ) -> Result<Vec<Stack<'n>>, Trouble> {
+        let rows = each.rows(&self.spot(here)).map_err(|fault| trouble_of(each, fault))?;
+        let mut stacks = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut stack = here.rows.to_vec();
+            stack.extend(row.around);
+            stack.push(row.node);
+            let inner = Here { rows: &stack, number: row.number, group: &[], ..*here };
+            if self.holds(only, &inner)? {
+                stacks.push(Stack { rows: stack, number: row.number });
+            }
+        }
+        Ok(stacks)
+    }
+
+    /// Rows grouped by the texts at the paths, in the order in which each group first comes.
+    pub fn groups(
+        &self,
+        source: &RowSource,
+        stacks: Vec<Stack<'n>>,
+        here: &Here<'_, 'n>,
+    ) -> Result<Vec<Vec<Stack<'n>>>, Trouble> {
+        if source.group.is_empty() {
+            return Ok(stacks.into_iter().map(|stack| vec![stack]).collect());
+        }
+        let mut places: std::collections::HashMap<Vec<Option<String>>, usize> =
+            std::collections::HashMap::new();
+        let mut groups: Vec<Vec<Stack<'n>>> = Vec::new();
+        for stack in stacks {
+            let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
+            let mut key = Vec::new();
+            for path in &source.group {
+                let found = self.find(path, &inner)?;
+                key.push(found.into_iter().find_map(Node::text).map(|text| text.into_owned()));
+            }
+            let at = *places.entry(key).or_insert(groups.len());
+            match groups.get_mut(at) {
+                Some(group) => group.push(stack),
+                None => groups.push(vec![stack]),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The fields of a block at `here`. All mistakes of it are reported, not only the first.
+    pub fn block(&self, block: &Block, here: &Here<'_, 'n>, alone: bool) -> Result<Filled, Failed> {
+        let mut filled = Filled { fields: Map::new(), told: false };
+        let mut missing = Vec::new();
+        let mut failed = false;
+        for field in &block.fields {
+            match self.field(field, here) {
+                Ok(Some(value)) => {
+                    filled.told |= !is_const(&field.plan);
+                    filled.fields.insert(field.name.clone(), value);
+                }
+                Ok(None) => {
+                    if field.required {
+                        missing.push(field);
+                    }
+                }
+                Err(Failed) => failed = true,
+            }
+        }
+        // A row that is made without `each` and says nothing is no row.
+        if !(alone && !filled.told) {
+            for field in missing {
+                failed = true;
+                self.fail(&field.full, &field.loc, self.missing(field, here));
+            }
+        }
+        if failed { Err(Failed) } else { Ok(filled) }
+    }
+
+    fn missing(&self, field: &FieldPlan, here: &Here<'_, 'n>) -> Trouble {
+        let trouble = Trouble::new("missing", format!("`{}` is missing", field.name));
+        match &field.plan {
+            Plan::Unset => {
+                trouble.help(format!("the mapping has no rule for `{}`, which is required", field.name))
+            }
+            Plan::Scalar(rule) | Plan::Texts(rule) => {
+                let why: Vec<String> = self.why_empty(rule, here);
+                let mut trouble = trouble;
+                if !why.is_empty() {
+                    trouble.message = format!("{}: {}", trouble.message, why.join("; "));
+                }
+                trouble.help("give another path with `first`, or a `default`")
+            }
+            _ => trouble,
+        }
+    }
+
+    fn field(&self, field: &FieldPlan, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+        let value = match &field.plan {
+            Plan::Unset => Ok(None),
+            Plan::Scalar(rule) => {
+                self.scalar(rule, field.ty, here).map_err(|t| self.fail(&field.full, &rule.loc, t))
+            }
+            Plan::Texts(rule) => {
+                self.texts(rule, field.ty, here).map_err(|t| self.fail(&field.full, &rule.loc, t))
+            }
+            Plan::Record(plan) => self.record(field, plan, here),
+            Plan::Rows(parts) => self.rows(field, parts, here),
+            Plan::Extra(rules) => self.extra(field, rules, here),
+        };
+        if let Some(trace) = self.trace {
+            trace.field(self, field, here, value.as_ref().ok().and_then(Option::as_ref));
+        }
+        value
+    }
+
+    fn record(
+        &self,
+        field: &FieldPlan,
+        plan: &RecordPlan,
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<Value>, Failed> {
+        let fail = |trouble| self.fail(&field.full, &field.loc, trouble);
+        if !self.holds(plan.when.as_ref(), here).map_err(fail)? {
+            return Ok(None);
+        }
+        let mut rows = here.rows.to_vec();
+        if !plan.from.is_empty() {
+            let mut base = None;
+            for path in &plan.from {
+                base = self.find(path, here).map_err(fail)?.into_iter().find(|node| !node.is_absent());
+                if base.is_some() {
+                    break;
+                }
+            }
+            let Some(base) = base else { return Ok(None) };
+            rows.push(base);
+        }
+        let inner = Here { rows: &rows, ..*here };
+        let filled = self.block(&plan.block, &inner, true)?;
+        Ok(filled.told.then_some(Value::Object(filled.fields)))
+    }
+
+    fn rows(
+        &self,
+        field: &FieldPlan,
+        parts: &[RowsPlan],
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<Value>, Failed> {
+        let mut out = Vec::new();
+        let mut failed = false;
+        for part in parts {
+            let fail = |trouble| self.fail(&field.full, &part.loc, trouble);
+            if !self.holds(part.when.as_ref(), here).map_err(fail)? {
+                continue;
+            }
+            let stacks = self.stacks(&part.rows, here).map_err(fail)?;
+            let alone = part.rows.each.is_none();
+            for group in self.groups(&part.rows, stacks, here).map_err(fail)? {
+                let Some(first) = group.first() else { continue };
+                let inner =
+                    Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
+                let _label = self.label(part.rows.each.as_ref(), first.number, out.len(), &field.full);
+                match self.block(&part.block, &inner, alone) {
+                    Ok(filled) if filled.told || !alone => out.push(Value::Object(filled.fields)),
+                    Ok(_) => {}
+                    Err(Failed) => failed = true,
+                }
+                if let Some(label) = _label {
+                    self.labels.borrow_mut().truncate(label);
+                }
+            }
+        }
+        match failed {
+            true => Err(Failed),
+            false => Ok((!out.is_empty()).then_some(Value::Array(out))),
+        }
+    }
+
+    /// Notes the row for messages; gives what to truncate the labels to afterwards.
+    pub fn label(&self, each: Option<&Path>, number: usize, out: usize, field: &str) -> Option<usize> {
+        let each = each?;
+        let mut labels = self.labels.borrow_mut();
+        let before = labels.len();
+        labels.push(format!("{each} item {}", number + 1));
+        if let Some(trace) = self.trace
+            && !field.is_empty()
+        {
+            trace.enter(format!("{field}[{out}]"));
+        }
+        Some(before)
+    }
+
+    fn extra(
+        &self,
+        field: &FieldPlan,
+        rules: &[(String, Rule)],
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<Value>, Failed> {
+        let mut out = Map::new();
+        let mut failed = false;
+        for (name, rule) in rules {
+            match self.scalar(rule, Ty::Text, here) {
+                Ok(Some(value)) => {
+                    out.insert(name.clone(), value);
+                }
+                Ok(None) => {}
+                Err(trouble) => {
+                    failed = true;
+                    self.fail(&format!("{}.{name}", field.full), &rule.loc, trouble);
+                }
+            }
+        }
+        if failed { Err(Failed) } else { Ok((!out.is_empty()).then_some(Value::Object(out))) }
+    }
+}
+
+fn is_const(plan: &Plan) -> bool {
+    match plan {
+        Plan::Scalar(rule) | Plan::Texts(rule) => matches!(rule.source, Source::Const(_)),
+        _ => false,
+    }
+}
+
+/// By instant, by number, or by text; what is absent comes last.
+fn compare(a: Option<&str>, b: Option<&str>) -> Ordering {
+    let (Some(a), Some(b)) = (a, b) else { return b.is_some().cmp(&a.is_some()) };
+    if let (Some(a), Some(b)) = (number(a), number(b)) {
+        return Decimal::cmp(&a, &b);
+    }
+    match (a.parse::<When>(), b.parse::<When>()) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
+pub(super) fn trouble_of(path: &Path, fault: Fault) -> Trouble {
+    match fault {
+        Fault::TooMuch => too_much(),
+        Fault::Through { .. } => {
+            let mut trouble = trouble_of_list(&path.to_string(), fault);
+            trouble.message = format!("`{path}`: {}", trouble.message);
+            trouble
+        }
+    }
+}
+
+fn trouble_of_list(fallback: &str, fault: Fault) -> Trouble {
+    let (list, items) = match fault {
+        Fault::Through { list, items } => (list, items),
+        Fault::TooMuch => (fallback.to_owned(), 0),
+    };
+    Trouble::new("list", format!("`{list}` is a list of {items}")).help(format!(
+        "write `{list}[0]` for the first, `{list}[-1]` for the last, or `{list}[*]` with each, list or sum"
+    ))
+}
+
+fn too_much() -> Trouble {
+    Trouble::new("too_large", format!("the message takes more than {BUDGET} steps"))
+        .help("split it, or read fewer lists within lists")
+}

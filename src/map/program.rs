@@ -1,0 +1,182 @@
+//! What a mapping is compiled to.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+
+use crate::canonical::Currency;
+use crate::canonical::fact::KindInfo;
+use crate::canonical::schema::Ty;
+
+use super::condition::Cond;
+use super::expr::Expr;
+use super::lookup::Lookup;
+use super::path::Path;
+use super::time::Format;
+use super::tree::{Loc, Place};
+
+/// An inbound mapping.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Program {
+    /// `shopify/order`.
+    pub name: String,
+    pub records: Vec<Path>,
+    pub reject: Option<Cond>,
+    pub nothing: Option<Cond>,
+    /// Texts that count as absent.
+    pub empty: Vec<String>,
+    pub facts: Vec<FactRule>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct FactRule {
+    pub name: String,
+    pub kind: &'static KindInfo,
+    pub loc: Loc,
+    pub when: Option<Cond>,
+    pub rows: RowSource,
+    pub block: Block,
+}
+
+/// Fields of a fact, a row or a nested record.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Block {
+    pub fields: Vec<FieldPlan>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct FieldPlan {
+    pub name: String,
+    /// With the names around it: `lines.sku`.
+    pub full: Arc<str>,
+    pub ty: Ty,
+    pub required: bool,
+    pub loc: Loc,
+    pub plan: Plan,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Plan {
+    /// The canonical field has no rule: for `explain`, and for required fields.
+    Unset,
+    Scalar(Box<Rule>),
+    Texts(Box<Rule>),
+    Record(Box<RecordPlan>),
+    Rows(Vec<RowsPlan>),
+    Extra(Vec<(String, Rule)>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct RecordPlan {
+    pub when: Option<Cond>,
+    pub from: Vec<Path>,
+    pub block: Block,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct RowsPlan {
+    pub loc: Loc,
+    pub when: Option<Cond>,
+    pub rows: RowSource,
+    pub block: Block,
+}
+
+/// Which rows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RowSource {
+    pub each: Option<Path>,
+    pub only: Option<Cond>,
+    pub sort: Option<Sort>,
+    pub group: Vec<Path>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Sort {
+    pub by: Path,
+    pub descending: bool,
+}
+
+/// One rule: where a value comes from and what is done with it.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    pub place: Place,
+    pub loc: Loc,
+    pub when: Option<Cond>,
+    pub source: Source,
+    pub mods: Mods,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Path(Path),
+    First(Vec<Rule>),
+    Const(String),
+    Join(Vec<Rule>, String),
+    List(Gather),
+    Sum(Gather),
+    Count(Gather),
+    Expr(Box<Expr>, Vec<(String, Rule)>),
+}
+
+/// Values of several rows.
+#[derive(Debug, Clone)]
+pub(super) struct Gather {
+    pub each: Option<Path>,
+    pub only: Option<Cond>,
+    pub values: Vec<Rule>,
+}
+
+/// What is done with a value.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mods {
+    pub empty: Vec<String>,
+    pub split: Option<String>,
+    pub take: Option<i64>,
+    pub prefix: Option<String>,
+    pub suffix: Option<String>,
+    pub lower: bool,
+    pub upper: bool,
+    pub lookup: Option<Arc<Lookup>>,
+    pub default: Option<String>,
+    pub required: bool,
+    pub abs: bool,
+    pub negate: bool,
+    pub unit: Option<Unit>,
+    pub unit_from: Option<Path>,
+    pub currency: Vec<CurrencyFrom>,
+    pub formats: Vec<Format>,
+    pub zone: Option<TimeZone>,
+    pub zone_from: Option<Path>,
+}
+
+/// Of what a bare number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Money in units: 10.00.
+    Major,
+    /// Money in cents: 1000.
+    Minor,
+    /// Weight: so many grams each.
+    Grams(Decimal),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum CurrencyFrom {
+    Fixed(Currency),
+    Path(Path),
+}
+
+/// Grams of one unit of weight, by what partners call it.
+pub(super) fn grams(unit: &str) -> Option<Decimal> {
+    let text = match unit.trim().to_lowercase().trim_end_matches('.') {
+        "mg" | "milligram" | "milligrams" => "0.001",
+        "g" | "gr" | "gram" | "grams" | "gm" => "1",
+        "kg" | "kgs" | "kilogram" | "kilograms" => "1000",
+        "t" | "tonne" | "tonnes" => "1000000",
+        "oz" | "ounce" | "ounces" => "28.349523125",
+        "lb" | "lbs" | "pound" | "pounds" => "453.59237",
+        _ => return None,
+    };
+    text.parse().ok()
+}

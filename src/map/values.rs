@@ -1,0 +1,563 @@
+//! Runs one rule: from its source to a converted value.
+
+use std::borrow::Cow;
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use crate::canonical::schema::Ty;
+use crate::canonical::{Currency, Money, When};
+
+use super::condition::number;
+use super::convert::{self, Trouble, short};
+use super::eval::{Eval, Here};
+use super::expr;
+use super::lookup::Missing;
+use super::node::Node;
+use super::path::{Path, Start};
+use super::program::{CurrencyFrom, Gather, Mods, Rule, Source, Unit};
+
+/// A value on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Val<'n> {
+    /// A scalar as text.
+    Text(Cow<'n, str>),
+    /// A bare number.
+    Num(Cow<'n, str>),
+    Bool(bool),
+    /// A list or an object.
+    Node(&'n Node<'n>),
+}
+
+impl<'n> Val<'n> {
+    pub fn of(node: &'n Node<'n>) -> Option<Self> {
+        Some(match node {
+            Node::Null => return None,
+            Node::Bool(yes) => Self::Bool(*yes),
+            Node::Num(text) => Self::Num(Cow::Borrowed(text)),
+            Node::Str(text) => Self::Text(Cow::Borrowed(text)),
+            Node::List(_) | Node::Map(_) => Self::Node(node),
+        })
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Num(text) => Some(text),
+            Self::Bool(true) => Some("true"),
+            Self::Bool(false) => Some("false"),
+            Self::Node(_) => None,
+        }
+    }
+}
+
+impl<'n> Eval<'_, 'n> {
+    /// The value of a rule for one value, converted; the default if there is none.
+    pub fn scalar(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Value>, Trouble> {
+        if let Source::First(rules) = &rule.source {
+            if self.holds(rule.when.as_ref(), here)? {
+                for rule in rules {
+                    if let Some(value) = self.scalar(rule, ty, here)? {
+                        return Ok(Some(value));
+                    }
+                }
+            }
+            return self.default(rule, ty, here);
+        }
+        match self.one(rule, here)? {
+            Some(val) => match self.convert(&val, ty, &rule.mods, here)? {
+                Some(value) => Ok(Some(value)),
+                None => self.default(rule, ty, here),
+            },
+            None => self.default(rule, ty, here),
+        }
+    }
+
+    fn default(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Value>, Trouble> {
+        let Some(text) = &rule.mods.default else { return Ok(None) };
+        if text.is_empty() {
+            return Ok(matches!(ty, Ty::Text).then(|| Value::String(String::new())));
+        }
+        self.convert(&Val::Text(Cow::Borrowed(text)), ty, &rule.mods, here)
+    }
+
+    /// A list of texts.
+    pub fn texts(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Value>, Trouble> {
+        let item_ty = if let Ty::List(item) = ty { *item } else { Ty::Text };
+        if let Source::First(rules) = &rule.source {
+            if self.holds(rule.when.as_ref(), here)? {
+                for rule in rules {
+                    if let Some(value) = self.texts(rule, ty, here)? {
+                        return Ok(Some(value));
+                    }
+                }
+            }
+        } else {
+            let mut out = Vec::new();
+            for val in self.many(rule, here)? {
+                out.extend(self.convert(&val, item_ty, &rule.mods, here)?);
+            }
+            if !out.is_empty() {
+                return Ok(Some(Value::Array(out)));
+            }
+        }
+        let default = rule.mods.default.as_ref().filter(|text| !text.is_empty());
+        Ok(default.map(|text| Value::Array(vec![Value::String(text.clone())])))
+    }
+
+    /// The one value of a rule, before conversion.
+    pub fn one(&self, rule: &Rule, here: &Here<'_, 'n>) -> Result<Option<Val<'n>>, Trouble> {
+        if !self.holds(rule.when.as_ref(), here)? {
+            return Ok(None);
+        }
+        let raw = match &rule.source {
+            Source::Path(path) => self
+                .find(path, here)?
+                .into_iter()
+                .filter(|node| !node.is_absent())
+                .find_map(Val::of)
+                .filter(|val| !self.blank(val, &rule.mods)),
+            Source::Const(text) => return Ok(Some(Val::Text(Cow::Owned(text.clone())))),
+            Source::First(rules) => {
+                for rule in rules {
+                    if let Some(val) = self.one(rule, here)? {
+                        return Ok(Some(val));
+                    }
+                }
+                None
+            }
+            Source::Join(..) | Source::List(_) => {
+                let (by, vals) = match &rule.source {
+                    Source::Join(rules, by) => {
+                        let mut vals = Vec::new();
+                        for rule in rules {
+                            vals.extend(self.many(rule, here)?);
+                        }
+                        (by.as_str(), vals)
+                    }
+                    Source::List(gather) => (", ", self.gathered(gather, here)?),
+                    _ => ("", Vec::new()),
+                };
+                let texts: Vec<&str> =
+                    vals.iter().filter_map(Val::text).map(str::trim).filter(|t| !t.is_empty()).collect();
+                (!texts.is_empty()).then(|| Val::Text(Cow::Owned(texts.join(by))))
+            }
+            Source::Sum(gather) => self.sum(gather, here)?,
+            Source::Count(gather) => Some(Val::Num(Cow::Owned(self.count(gather, here)?.to_string()))),
+            Source::Expr(expr, with) => self.expression(rule, expr, with, here)?.into_iter().next(),
+        };
+        let Some(val) = raw else { return Ok(None) };
+        Ok(self.treated(val, &rule.mods)?.into_iter().next())
+    }
+
+    /// All values of a rule, before conversion.
+    pub fn many(&self, rule: &Rule, here: &Here<'_, 'n>) -> Result<Vec<Val<'n>>, Trouble> {
+        if !self.holds(rule.when.as_ref(), here)? {
+            return Ok(Vec::new());
+        }
+        let raw = match &rule.source {
+            Source::Path(path) => {
+                let mut vals = Vec::new();
+                for node in self.find(path, here)? {
+                    match node {
+                        Node::List(items) => {
+                            vals.extend(items.iter().filter(|n| !n.is_absent()).filter_map(Val::of))
+                        }
+                        node if node.is_absent() => {}
+                        node => vals.extend(Val::of(node)),
+                    }
+                }
+                vals.retain(|val| !self.blank(val, &rule.mods));
+                vals
+            }
+            Source::List(gather) => self.gathered(gather, here)?,
+            Source::Expr(expr, with) => self.expression(rule, expr, with, here)?,
+            Source::First(rules) => {
+                for rule in rules {
+                    let vals = self.many(rule, here)?;
+                    if !vals.is_empty() {
+                        return Ok(vals);
+                    }
+                }
+                return Ok(Vec::new());
+            }
+            _ => {
+                let one = self.one(rule, here)?;
+                return Ok(one.into_iter().collect());
+            }
+        };
+        let mut out = Vec::new();
+        for val in raw {
+            out.extend(self.treated(val, &rule.mods)?);
+        }
+        Ok(out)
+    }
+
+    fn blank(&self, val: &Val<'_>, mods: &Mods) -> bool {
+        val.text().is_some_and(|text| {
+            let text = text.trim();
+            self.empty.iter().chain(&mods.empty).any(|word| word == text)
+        })
+    }
+
+    /// `split`, `take`, case, `prefix`, `suffix`, `lookup`.
+    fn treated(&self, val: Val<'n>, mods: &Mods) -> Result<Vec<Val<'n>>, Trouble> {
+        let plain = mods.split.is_none()
+            && !(mods.lower || mods.upper)
+            && mods.prefix.is_none()
+            && mods.suffix.is_none()
+            && mods.lookup.is_none();
+        let Some(text) = val.text().filter(|_| !plain) else { return Ok(vec![val]) };
+        let mut texts: Vec<String> = match &mods.split {
+            Some(by) if !by.is_empty() => {
+                text.split(by.as_str()).map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+            }
+            _ => vec![text.to_owned()],
+        };
+        if let Some(take) = mods.take {
+            let at = if take < 0 {
+                usize::try_from(take.unsigned_abs()).ok().and_then(|back| texts.len().checked_sub(back))
+            } else {
+                usize::try_from(take).ok()
+            };
+            texts = at.and_then(|at| texts.into_iter().nth(at)).into_iter().collect();
+        }
+        let mut out = Vec::with_capacity(texts.len());
+        for mut text in texts {
+            if mods.lower {
+                text = text.to_lowercase();
+            }
+            if mods.upper {
+                text = text.to_uppercase();
+            }
+            if let Some(prefix) = &mods.prefix {
+                text.insert_str(0, prefix);
+            }
+            if let Some(suffix) = &mods.suffix {
+                text.push_str(suffix);
+            }
+            if let Some(lookup) = &mods.lookup {
+                match (lookup.get(text.trim()), lookup.missing) {
+                    (Some(found), _) => text = found.to_owned(),
+                    (None, Missing::Keep) => {}
+                    (None, Missing::Drop) => continue,
+                    (None, Missing::Report) => {
+                        let word = text.trim();
+                        let table = if lookup.name.is_empty() {
+                            String::new()
+                        } else {
+                            format!(" in [lookup.{}]", lookup.name)
+                        };
+                        let mut trouble = Trouble::new(
+                            "unknown_word",
+                            format!("the word `{}` is not known{table}", short(word)),
+                        )
+                        .help(lookup.help(word));
+                        trouble.word = Some(word.to_owned());
+                        return Err(trouble);
+                    }
+                }
+            }
+            out.push(Val::Text(Cow::Owned(text)));
+        }
+        Ok(out)
+    }
+
+    /// Values over the rows of `each`, of the present group, or here.
+    fn gathered(&self, gather: &Gather, here: &Here<'_, 'n>) -> Result<Vec<Val<'n>>, Trouble> {
+        let mut out = Vec::new();
+        let mut take = |here: &Here<'_, 'n>| -> Result<(), Trouble> {
+            for rule in &gather.values {
+                out.extend(self.many(rule, here)?);
+            }
+            Ok(())
+        };
+        if let Some(each) = &gather.each {
+            for stack in self.each(each, gather.only.as_ref(), here)? {
+                take(&Here { rows: &stack.rows, number: stack.number, group: &[], ..*here })?;
+            }
+        } else if here.group.len() > 1 {
+            for stack in here.group {
+                take(&Here { rows: &stack.rows, number: stack.number, group: &[], ..*here })?;
+            }
+        } else {
+            take(here)?;
+        }
+        Ok(out)
+    }
+
+    fn sum(&self, gather: &Gather, here: &Here<'_, 'n>) -> Result<Option<Val<'n>>, Trouble> {
+        let mut sum: Option<Decimal> = None;
+        for val in self.gathered(gather, here)? {
+            let text = val
+                .text()
+                .ok_or_else(|| Trouble::new("bad_value", "an object or a list cannot be summed up"))?;
+            let value = convert::decimal(text)?;
+            let total = sum.unwrap_or_default().checked_add(value);
+            sum = Some(total.ok_or_else(|| Trouble::new("bad_value", "the sum is too large"))?);
+        }
+        Ok(sum.map(|sum| Val::Num(Cow::Owned(sum.to_string()))))
+    }
+
+    fn count(&self, gather: &Gather, here: &Here<'_, 'n>) -> Result<usize, Trouble> {
+        if !gather.values.is_empty() {
+            return Ok(self.gathered(gather, here)?.len());
+        }
+        match &gather.each {
+            Some(each) => Ok(self.each(each, gather.only.as_ref(), here)?.len()),
+            None => Ok(here.group.len().max(1)),
+        }
+    }
+
+    fn expression(
+        &self,
+        rule: &Rule,
+        expr: &expr::Expr,
+        with: &[(String, Rule)],
+        here: &Here<'_, 'n>,
+    ) -> Result<Vec<Val<'n>>, Trouble> {
+        let mut variables = Vec::with_capacity(with.len());
+        let mut absent = Vec::new();
+        for (name, rule) in with {
+            let mut vals = self.many(rule, here)?;
+            let list = matches!(rule.source, Source::List(_));
+            let value = match vals.len() {
+                0 if list => expr::Value::List(Vec::new()),
+                0 => match &rule.mods.default {
+                    Some(text) => variable(&Val::Num(Cow::Borrowed(text))),
+                    None => {
+                        absent.push(name.as_str());
+                        expr::Value::Absent
+                    }
+                },
+                1 if !list => variable(&vals.remove(0)),
+                _ => expr::Value::List(vals.iter().map(variable).collect()),
+            };
+            variables.push((name.as_str(), value));
+        }
+        if !with.is_empty() && absent.len() == with.len() {
+            return Ok(Vec::new());
+        }
+        let result = expr.eval(&variables).map_err(|error| {
+            let mut loc = rule.loc.clone();
+            if error.line > 1 {
+                loc.line += error.line - 1;
+            }
+            let trouble = Trouble::new("expr", format!("in `expr`: {}", error.message));
+            match absent.as_slice() {
+                [] => trouble,
+                names => trouble.help(format!(
+                    "{} is absent: give it a default, {} = {{ path = …, default = 0 }}, or test it with `== ()`",
+                    names.join(", "),
+                    names[0]
+                )),
+            }
+        })?;
+        let mut out = Vec::new();
+        let mut push = |value: expr::Value| match value {
+            expr::Value::Absent | expr::Value::List(_) => {}
+            expr::Value::Bool(yes) => out.push(Val::Bool(yes)),
+            expr::Value::Number(number) => out.push(Val::Num(Cow::Owned(number.to_string()))),
+            expr::Value::Text(text) if text.trim().is_empty() => {}
+            expr::Value::Text(text) => out.push(Val::Text(Cow::Owned(text))),
+        };
+        match result {
+            expr::Value::List(items) => items.into_iter().for_each(&mut push),
+            one => push(one),
+        }
+        Ok(out)
+    }
+
+    /// The value as the canonical type `ty`; `None` where the text stands for nothing.
+    pub fn convert(
+        &self,
+        val: &Val<'n>,
+        ty: Ty,
+        mods: &Mods,
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<Value>, Trouble> {
+        if ty == Ty::Money {
+            return Ok(Some(Value::String(signed(self.money(val, mods, here)?, mods).to_string())));
+        }
+        let Some(text) = val.text() else {
+            let Val::Node(node) = val else { return Ok(None) };
+            return Err(match node {
+                Node::List(items) => Trouble::new("list", format!("it is a list of {}", items.len())).help(
+                    "write `[0]` for the first, `[-1]` for the last, or use list, join or sum with `[*]`",
+                ),
+                _ => {
+                    let keys: Vec<&str> = match node {
+                        Node::Map(entries) => entries.iter().map(|(key, _)| key.as_ref()).take(8).collect(),
+                        _ => Vec::new(),
+                    };
+                    Trouble::new("bad_value", format!("it is {}", node.kind()))
+                        .help(format!("go on to one of its keys: {}", keys.join(", ")))
+                }
+            });
+        };
+        let flip = |value: Decimal| {
+            let value = if mods.abs { value.abs() } else { value };
+            if mods.negate { -value } else { value }
+        };
+        let flipped =
+            if mods.abs || mods.negate { Some(flip(convert::decimal(text)?).to_string()) } else { None };
+        let text = flipped.as_deref().unwrap_or(text);
+        Ok(Some(match ty {
+            Ty::Integer => Value::from(convert::integer(text)?),
+            Ty::Quantity => Value::from(convert::quantity(text)?),
+            Ty::Decimal => Value::String(convert::decimal(text)?.normalize().to_string()),
+            Ty::Bool => Value::Bool(convert::boolean(text)?),
+            Ty::Country => Value::String(convert::country(text)?),
+            Ty::Currency => Value::String(convert::currency(text)?.to_string()),
+            Ty::Word(words) => convert::word(text.trim(), words)?,
+            Ty::Weight => Value::String(convert::weight(text, self.weight_unit(mods, here)?)?.to_string()),
+            Ty::Time => match self.instant(text, mods, here)? {
+                Some(when) => Value::String(when.to_string()),
+                None => return Ok(None),
+            },
+            _ => Value::String(text.to_owned()),
+        }))
+    }
+
+    /// The instant that the text tells.
+    pub fn instant(&self, text: &str, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<When>, Trouble> {
+        let mut from = None;
+        if let Some(path) = &mods.zone_from
+            && let Some(name) = self.find(path, here)?.into_iter().find_map(Node::text)
+        {
+            from = super::time::zone(&name);
+            if from.is_none() {
+                return Err(Trouble::new("bad_value", format!("`{}` is no time zone", short(&name))));
+            }
+        }
+        let zone = from.as_ref().or(mods.zone.as_ref()).or(self.ctx_zone.as_ref());
+        convert::instant(text, &mods.formats, zone)
+    }
+
+    fn weight_unit(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Unit>, Trouble> {
+        if let Some(path) = &mods.unit_from
+            && let Some(name) = self.find(path, here)?.into_iter().find_map(Node::text)
+        {
+            let factor = super::program::grams(&name).ok_or_else(|| {
+                Trouble::new("bad_value", format!("`{}` is no unit of weight", short(&name)))
+                    .help("known: mg, g, kg, t, oz, lb")
+            })?;
+            return Ok(Some(Unit::Grams(factor)));
+        }
+        Ok(mods.unit)
+    }
+
+    /// The money that a text, a number or an object `{ amount, currency }` tells.
+    pub fn money(&self, val: &Val<'n>, mods: &Mods, here: &Here<'_, 'n>) -> Result<Money, Trouble> {
+        let exponent = |currency: Currency| {
+            self.ctx.exponents.get(currency.code()).copied().unwrap_or(currency.exponent())
+        };
+        if let Val::Node(node) = val {
+            let get = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
+            let amount = get(&["amount", "value"]);
+            let code = get(&["currency_code", "currencyCode", "currency"]);
+            let Some(amount) = amount else {
+                return Err(Trouble::new(
+                    "bad_value",
+                    format!("it is {}, and no amount of money", node.kind()),
+                )
+                .help("go on to the amount, and name its currency with `currency_from`"));
+            };
+            let besides = || match &code {
+                Some(code) => convert::currency(code).map(Some),
+                None => self.currency(mods, here),
+            };
+            return convert::money(&amount, mods.unit, &besides, &exponent);
+        }
+        let text = val.text().unwrap_or_default();
+        convert::money(text, mods.unit, &|| self.currency(mods, here), &exponent)
+    }
+
+    fn currency(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Currency>, Trouble> {
+        for from in &mods.currency {
+            match from {
+                CurrencyFrom::Fixed(code) => return Ok(Some(*code)),
+                CurrencyFrom::Path(path) => {
+                    let found = self.find(path, here)?;
+                    if let Some(code) =
+                        found.into_iter().filter(|node| !node.is_absent()).find_map(Node::text)
+                    {
+                        return convert::currency(&code).map(Some);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why a rule gives nothing here, one sentence a path.
+    pub fn why_empty(&self, rule: &Rule, here: &Here<'_, 'n>) -> Vec<String> {
+        if let Some(cond) = &rule.when
+            && matches!(self.holds(Some(cond), here), Ok(false))
+        {
+            return vec!["its `when` does not hold".to_owned()];
+        }
+        match &rule.source {
+            Source::Path(path) => vec![self.why_absent(path, here)],
+            Source::First(rules) => rules.iter().flat_map(|rule| self.why_empty(rule, here)).collect(),
+            Source::Join(rules, _) | Source::List(Gather { values: rules, each: None, .. }) => {
+                rules.iter().flat_map(|rule| self.why_empty(rule, here)).collect()
+            }
+            Source::Sum(gather) | Source::List(gather) => {
+                let named = gather.each.as_ref().map(|path| format!("`{path}` has no row that counts"));
+                named.into_iter().collect()
+            }
+            Source::Expr(_, with) => with.iter().flat_map(|(_, rule)| self.why_empty(rule, here)).collect(),
+            Source::Const(_) | Source::Count(_) => Vec::new(),
+        }
+    }
+
+    /// Why a path leads to nothing here, and what is near.
+    pub fn why_absent(&self, path: &Path, here: &Here<'_, 'n>) -> String {
+        let spot = self.spot(here);
+        let Some((node, key)) = path.breaks_at(&spot) else {
+            return match path.find(&spot).ok().and_then(|found| found.first().copied()) {
+                Some(Node::Null) => format!("`{path}` is null"),
+                Some(_) => format!("`{path}` is blank"),
+                None => format!("`{path}` leads to nothing"),
+            };
+        };
+        if path.start() == Start::Row && !here.rows.is_empty() {
+            let at = |start| !path.started_at(start).find(&spot).unwrap_or_default().is_empty();
+            if at(Start::Record) {
+                return format!(
+                    "`{path}` is not in the row; paths start at the row: `$record.{path}` exists"
+                );
+            }
+            if at(Start::Up(1)) {
+                return format!("`{path}` is not in the row; paths start at the row: `^.{path}` exists");
+            }
+        }
+        let keys: Vec<&str> = match node {
+            Node::Map(entries) => entries.iter().map(|(key, _)| key.as_ref()).collect(),
+            _ => return format!("`{path}`: there is {} where `{key}` was looked for", node.kind()),
+        };
+        match crate::diagnostic::nearest(key, keys) {
+            Some(near) => format!("`{path}` is not there; did you mean `{near}`?"),
+            None => format!("`{path}` is not there"),
+        }
+    }
+}
+
+/// A variable of an expression: a number where the text is one as it would be printed again.
+fn variable(val: &Val<'_>) -> expr::Value {
+    match val {
+        Val::Bool(yes) => expr::Value::Bool(*yes),
+        Val::Text(text) | Val::Num(text) => match number(text) {
+            Some(value) if matches!(val, Val::Num(_)) || value.to_string() == **text => {
+                expr::Value::Number(value)
+            }
+            _ => expr::Value::Text(text.to_string()),
+        },
+        Val::Node(node) => expr::Value::Text(node.to_json()),
+    }
+}
+
+fn signed(money: Money, mods: &Mods) -> Money {
+    let amount = if mods.abs { money.amount().abs() } else { money.amount() };
+    Money::new(if mods.negate { -amount } else { amount }, money.currency())
+}
