@@ -1,1 +1,100 @@
 //! The command line: one file a subcommand.
+//!
+//! A subcommand is a struct that derives [`clap::Args`] and has `run(self, &Globals) -> Done`. Results go to stdout (with
+//! `--json` where people script), everything else to stderr. Exit codes: 0 done, 1 not (a check failed, nothing found,
+//! an error), 2 wrong usage.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub mod check;
+pub mod connector;
+pub mod files;
+pub mod webhook;
+
+/// Links storefronts, warehouses, carriers and payment gateways, and keeps every order in step.
+#[derive(Debug, Parser)]
+#[command(name = "crossdock", version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Clone, Args)]
+pub struct Globals {
+    /// The config file; connectors, mappings and lists lie beside it.
+    #[arg(long, global = true, default_value = "config.toml", env = "CROSSDOCK_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check config, connectors and mappings; report every problem with its place.
+    Check(check::Check),
+    /// List connectors, or show what one of them says.
+    Connector(connector::Connector),
+    /// Try a webhook's signature.
+    Webhook(webhook::Webhook),
+}
+
+/// How a subcommand ended: an exit code, or an error in words.
+pub type Done = Result<ExitCode, Failure>;
+
+/// An error in words for stderr.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl<E: Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command line `args` (with the program's name first).
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Cli { globals, command } = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap knows where each goes.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = match command {
+        Command::Check(command) => command.run(&globals),
+        Command::Connector(command) => command.run(&globals),
+        Command::Webhook(command) => command.run(&globals),
+    };
+    done.unwrap_or_else(|Failure(message)| {
+        complain(format_args!("crossdock: {message}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Writes a line to stdout. That nobody reads any more (`| head`) is no error.
+pub fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Writes a line to stderr.
+pub fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Runs a future to its end on a runtime with all cores.
+///
+/// # Errors
+/// When the runtime cannot be built.
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::canonical::{AccountId, ClientId, Money};
+use crate::diagnostic::Diagnostic;
 
 /// All of `config.toml`, checked.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub accounts: BTreeMap<AccountId, Account>,
     /// `[flow.…]`, by name.
     pub flows: BTreeMap<String, Flow>,
+    /// What works, but probably not as meant.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Config {

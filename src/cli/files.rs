@@ -1,0 +1,192 @@
+//! Reads from disk what people edit, lays it over what the binary carries, and checks it as one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use crate::config::{self, Sources, World, embedded};
+use crate::connector;
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// Files larger than this are left alone: nobody edits them.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// Folders deeper than this are left alone.
+const MOST_DEPTH: usize = 8;
+
+/// What came of loading.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The checked generation; none after an error.
+    pub world: Option<World>,
+    /// All that was read, for tests of mappings and for messages.
+    pub sources: Sources,
+    /// Errors and warnings, by file and place.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// Reads and checks `config` (the file) and everything beside it.
+#[must_use]
+pub fn load(config: &Path) -> Loaded {
+    let (sources, mut problems) = read_dir_over(embedded(), config);
+    let (registry, found) = connector::load(&sources);
+    problems.extend(found);
+    let name = file_name(config);
+    let mut world = None;
+    if sources.get(&name).is_some() {
+        let read_secret = |path: &str| read_secret(config, path);
+        match config::load(&sources, &name, &registry, &environment, &read_secret) {
+            Ok(mut config_read) => {
+                config_read.paths.root = root(config);
+                problems.append(&mut config_read.warnings);
+                world = Some(World { config: config_read, registry });
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    problems.sort_by(|one, other| {
+        (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
+    });
+    if problems.iter().any(|found| found.severity == Severity::Error) {
+        world = None;
+    }
+    Loaded { world, sources, problems }
+}
+
+/// The environment, which may hold secrets.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A secret's file; one line end at its end is not part of it.
+fn read_secret(config: &Path, path: &str) -> Result<String, String> {
+    let path = root(config).join(path);
+    let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+fn root(config: &Path) -> PathBuf {
+    match config.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn file_name(config: &Path) -> String {
+    config.file_name().map_or_else(|| "config.toml".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Reads `config`, and the connectors, mappings and lists beside it, over `sources`: file by file, those on disk win.
+#[must_use]
+pub fn read_dir_over(mut sources: Sources, config: &Path) -> (Sources, Vec<Diagnostic>) {
+    let mut problems = Vec::new();
+    let root = root(config);
+    let name = file_name(config);
+    match read_text(config) {
+        Ok(text) => sources.insert(name.clone(), text),
+        Err(error) => problems.push(
+            Diagnostic::whole(&config.display().to_string(), format!("cannot be read: {error}"))
+                .help("name the file with --config"),
+        ),
+    }
+    let named = sources.get(&name).map(Named::in_config).unwrap_or_default();
+    let connectors = named.connectors.as_deref().unwrap_or("connectors");
+    let mappings = named.mappings.as_deref().unwrap_or("mappings");
+    let mut reader = Reader { sources: &mut sources, problems: &mut problems };
+    reader.folder(&root.join(connectors), "connectors", 0);
+    reader.folder(&root.join(mappings), "mappings", 0);
+    reader.folder(&root.join("lists"), "lists", 0);
+    for list in named.lists {
+        // One that is not there is reported where it is named.
+        let path = root.join(&list);
+        if path.is_file() {
+            reader.file(&path, &list);
+        }
+    }
+    (sources, problems)
+}
+
+/// What `config.toml` says of where other files lie, as far as it can be read.
+#[derive(Debug, Default)]
+struct Named {
+    connectors: Option<String>,
+    mappings: Option<String>,
+    lists: Vec<String>,
+}
+
+impl Named {
+    fn in_config(text: &str) -> Self {
+        let (root, _) = DeTable::parse_recoverable(text);
+        let mut named = Self::default();
+        if let Some(paths) = root.get_ref().get("paths").and_then(|paths| paths.get_ref().as_table()) {
+            let text = |key: &str| paths.get(key)?.get_ref().as_str().map(str::to_owned);
+            (named.connectors, named.mappings) = (text("connectors"), text("mappings"));
+        }
+        lists(root.get_ref(), &mut named.lists);
+        named
+    }
+}
+
+fn lists(table: &DeTable<'_>, found: &mut Vec<String>) {
+    for value in table.values() {
+        match value.get_ref() {
+            DeValue::String(text) if text.ends_with(".csv") => found.push(text.to_string()),
+            DeValue::Table(inner) => lists(inner, found),
+            _ => {}
+        }
+    }
+}
+
+struct Reader<'r> {
+    sources: &'r mut Sources,
+    problems: &'r mut Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn folder(&mut self, folder: &Path, name: &str, depth: usize) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        entries.sort();
+        for path in entries {
+            let Some(step) = path.file_name().map(|step| step.to_string_lossy().into_owned()) else {
+                continue;
+            };
+            if step.starts_with('.') || step.ends_with('~') {
+                continue;
+            }
+            let name = format!("{name}/{step}");
+            if path.is_dir() && depth < MOST_DEPTH {
+                self.folder(&path, &name, depth + 1);
+            } else if path.is_file() {
+                self.file(&path, &name);
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, name: &str) {
+        match read_text(path) {
+            Ok(text) => self.sources.insert(name, text),
+            Err(error) => {
+                let edited = [".toml", ".csv", ".graphql"].iter().any(|ending| name.ends_with(ending));
+                if edited {
+                    self.problems.push(Diagnostic::whole(name, format!("cannot be read: {error}")));
+                }
+            }
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > MOST_BYTES {
+        return Err(format!("it has {size} bytes; at most {MOST_BYTES} are read"));
+    }
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("it is not UTF-8 (line {line}): save it as UTF-8")
+    })
+}
