@@ -249,7 +249,7 @@ impl<'f> Table<'f> {
             path => format!("{path}.{}", name.get_ref()),
         };
         let key = name.span();
-        Value { file: self.file, path, key, value }
+        Value { file: self.file, path, key, held: value }
     }
 }
 
@@ -268,14 +268,14 @@ pub struct Value<'f> {
     file: &'f File<'f>,
     path: String,
     key: Range<usize>,
-    value: &'f Spanned<DeValue<'f>>,
+    held: &'f Spanned<DeValue<'f>>,
 }
 
 impl<'f> Value<'f> {
     /// Where it stands.
     #[must_use]
     pub fn span(&self) -> Range<usize> {
-        self.value.span()
+        self.held.span()
     }
 
     /// Where its key stands.
@@ -293,7 +293,7 @@ impl<'f> Value<'f> {
     /// The parsed value.
     #[must_use]
     pub fn raw(&self) -> &'f DeValue<'f> {
-        self.value.get_ref()
+        self.held.get_ref()
     }
 
     /// Adds the finding that this is not `expected`.
@@ -437,7 +437,7 @@ impl<'f> Value<'f> {
             file: self.file,
             path: format!("{}[{index}]", self.path),
             key: self.key.clone(),
-            value,
+            held: value,
         };
         Some(array.iter().enumerate().map(item).collect())
     }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::{self, Sources, World, embedded};
 use crate::connector;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, place};
 
 /// Files larger than this are left alone: nobody edits them.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -185,8 +185,7 @@ fn read_text(path: &Path) -> Result<String, String> {
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let (line, _) = place(&String::from_utf8_lossy(error.as_bytes()), error.utf8_error().valid_up_to());
         format!("it is not UTF-8 (line {line}): save it as UTF-8")
     })
 }

@@ -75,8 +75,9 @@ pub fn read(read: &Read, response: &HttpResponse, state: &PageState) -> Result<P
         }
     }
     let next = match &read.page {
+        // Nothing came, so nothing follows.
+        Some(Page::Number { .. } | Page::LastItem { .. }) if items.is_empty() => None,
         None => None,
-        Some(Page::Number { .. }) if items.is_empty() => None,
         Some(Page::Number { first }) => {
             let present: u64 =
                 state.page.as_deref().and_then(|text| text.parse().ok()).unwrap_or(u64::from(*first));
@@ -85,7 +86,6 @@ pub fn read(read: &Read, response: &HttpResponse, state: &PageState) -> Result<P
         Some(Page::Cursor { next, more }) => {
             following(&node, next, answer::text(&node, next), more.as_ref())?
         }
-        Some(Page::LastItem { .. }) if items.is_empty() => None,
         Some(Page::LastItem { id, more }) => {
             let last = items.last().and_then(|item| answer::text(item, id));
             following(&node, id, last, more.as_ref())?
@@ -128,7 +128,7 @@ fn following(
 /// The address with `rel="next"` of the header `Link`.
 fn link(response: &HttpResponse) -> Option<String> {
     let header = response.header("link")?;
-    header.split(",").find_map(|entry| {
+    header.split(',').find_map(|entry| {
         let (address, parameters) = entry.trim().strip_prefix('<')?.split_once('>')?;
         let next = parameters.split(';').any(|parameter| {
             parameter.split_once('=').is_some_and(|(key, value)| {

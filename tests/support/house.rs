@@ -581,6 +581,7 @@ fn config(token: Option<&str>) -> Config {
     };
     let second = Duration::from_secs(1);
     Config {
+        warnings: Vec::new(),
         generation: "1a2b3c4d5e6f".into(),
         server: Server {
             listen: "127.0.0.1:7070".parse().unwrap(),

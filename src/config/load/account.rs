@@ -46,7 +46,7 @@ impl Scope<'_> {
             id: AccountId::from(name),
             connector: connector?,
             client,
-            settings: self.settings(table, settings, manifest),
+            settings: settings_of(table, settings, manifest),
             secrets: self.secrets(table, secrets, manifest, enabled),
             links,
             zone,
@@ -66,55 +66,6 @@ impl Scope<'_> {
             value.unknown(format!("there is no connector `{name}`"), name, self.registry.names());
         }
         None
-    }
-
-    fn settings(
-        &self,
-        account: &Table<'_>,
-        given: Option<Value<'_>>,
-        manifest: &Manifest,
-    ) -> BTreeMap<String, String> {
-        let mut all = BTreeMap::new();
-        if let Some(table) = given.and_then(|value| value.table()) {
-            for (key, value) in table.all() {
-                if manifest.settings.contains_key(key.text) {
-                    all.extend(value.scalar().map(|text| (key.text.to_owned(), text)));
-                } else {
-                    let message = format!("the connector `{}` has no setting `{}`", manifest.name, key.text);
-                    let found = account.file().error(key.span.clone(), message);
-                    account
-                        .file()
-                        .report(found.nearest(key.text, manifest.settings.keys().map(String::as_str)));
-                }
-            }
-        }
-        for (name, setting) in &manifest.settings {
-            if all.get(name).is_some_and(|text| !text.is_empty()) {
-                continue;
-            }
-            match &setting.default {
-                Some(default) => {
-                    all.insert(name.clone(), default.clone());
-                }
-                None => account.wrong(
-                    format!(
-                        "[{}] lacks the setting `{name}` of the connector `{}`",
-                        account.path(),
-                        manifest.name
-                    ),
-                    described(&format!("add settings = {{ {name} = \"…\" }}"), &setting.doc),
-                ),
-            }
-        }
-        if let Some(base) = all.get("base_url").filter(|base| !base.is_empty())
-            && !url::Url::parse(base).is_ok_and(|url| url.has_host())
-        {
-            account.wrong(
-                format!("the setting `base_url` is no address: `{base}`"),
-                "expected https:// and a host",
-            );
-        }
-        all
     }
 
     fn secrets(
@@ -173,6 +124,50 @@ impl Scope<'_> {
         }
         all
     }
+}
+
+fn settings_of(
+    account: &Table<'_>,
+    given: Option<Value<'_>>,
+    manifest: &Manifest,
+) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    if let Some(table) = given.and_then(|value| value.table()) {
+        for (key, value) in table.all() {
+            if manifest.settings.contains_key(key.text) {
+                all.extend(value.scalar().map(|text| (key.text.to_owned(), text)));
+            } else {
+                let message = format!("the connector `{}` has no setting `{}`", manifest.name, key.text);
+                let found = account.file().error(key.span.clone(), message);
+                account.file().report(found.nearest(key.text, manifest.settings.keys().map(String::as_str)));
+            }
+        }
+    }
+    for (name, setting) in &manifest.settings {
+        if all.get(name).is_some_and(|text| !text.is_empty()) {
+            continue;
+        }
+        match &setting.default {
+            Some(default) => {
+                all.insert(name.clone(), default.clone());
+            }
+            None => account.wrong(
+                format!(
+                    "[{}] lacks the setting `{name}` of the connector `{}`",
+                    account.path(),
+                    manifest.name
+                ),
+                described(&format!("add settings = {{ {name} = \"…\" }}"), &setting.doc),
+            ),
+        }
+    }
+    if let Some(base) = all.get("base_url").filter(|base| !base.is_empty())
+        && !url::Url::parse(base).is_ok_and(|url| url.has_host())
+    {
+        account
+            .wrong(format!("the setting `base_url` is no address: `{base}`"), "expected https:// and a host");
+    }
+    all
 }
 
 fn described(what: &str, doc: &str) -> String {

@@ -347,7 +347,7 @@ impl Parts<'_, '_> {
         let Some(value) = self.table.get("skus") else { return SkuTable::default() };
         let Some(path) = value.text() else { return SkuTable::default() };
         let Some(text) = self.scope.sources.get(path) else {
-            let known = self.scope.sources.files.keys().filter(|name| name.ends_with(".csv"));
+            let known = self.scope.sources.files.keys().filter(|name| name.contains(".csv"));
             value.unknown(format!("there is no file {path}"), path, known.map(String::as_str));
             return SkuTable::default();
         };
@@ -441,9 +441,7 @@ fn condition(value: &Value<'_>, field: &str) -> Option<Condition> {
     found.extend(table.get("not").map(|value| words(&value).map(Condition::Not)));
     found.extend(table.get("exists").map(|value| value.flag().map(Condition::Exists)));
     found.extend(table.get("contains").map(|value| value.scalar().map(Condition::Contains)));
-    let bounds: [(&str, fn(String) -> Condition); 4] =
-        [("ge", Condition::Ge), ("gt", Condition::Gt), ("le", Condition::Le), ("lt", Condition::Lt)];
-    for (key, make) in bounds {
+    for key in ["ge", "gt", "le", "lt"] {
         if let Some(bound) = table.get(key) {
             let text = bound.scalar();
             if MONEY.contains(&field)
@@ -455,7 +453,12 @@ fn condition(value: &Value<'_>, field: &str) -> Option<Condition> {
                     "expected an amount and a currency, such as \"500 USD\"",
                 );
             }
-            found.push(text.map(make));
+            found.push(text.map(|text| match key {
+                "ge" => Condition::Ge(text),
+                "gt" => Condition::Gt(text),
+                "le" => Condition::Le(text),
+                _ => Condition::Lt(text),
+            }));
         }
     }
     table.finish();

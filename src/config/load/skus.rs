@@ -90,12 +90,11 @@ impl Reader<'_> {
     fn columns(&mut self, headers: &csv::StringRecord) -> Option<[Option<usize>; 4]> {
         let mut places = [None; 4];
         for (at, name) in headers.iter().enumerate() {
-            match COLUMNS.iter().position(|column| column.eq_ignore_ascii_case(name.trim())) {
-                Some(column) => places[column] = Some(at),
-                None => {
-                    let found = self.at(1, format!("unknown column `{}`", name.trim()), "");
-                    self.problems.push(found.nearest(name.trim(), COLUMNS));
-                }
+            if let Some(column) = COLUMNS.iter().position(|column| column.eq_ignore_ascii_case(name.trim())) {
+                places[column] = Some(at);
+            } else {
+                let found = self.at(1, format!("unknown column `{}`", name.trim()), "");
+                self.problems.push(found.nearest(name.trim(), COLUMNS));
             }
         }
         let missing: Vec<&str> = (0..3).filter(|at| places[*at].is_none()).map(|at| COLUMNS[at]).collect();

@@ -48,14 +48,13 @@ pub(super) fn split_fulfilment_orders(source: &mut Value, needs: &Map<String, Va
     locations.sort_unstable();
     locations.dedup();
     let spread = locations.iter().map(|location| spread(&open, &wanted, Some(location))).find_map(Result::ok);
-    let spread = match spread {
-        Some(spread) => spread,
-        None => {
-            spread_or_why(&open, &wanted)?;
-            return Err("the units of this shipment stand in fulfilment orders of several locations, and Shopify takes \
+    let Some(spread) = spread else {
+        spread_or_why(&open, &wanted)?;
+        return Err(
+            "the units of this shipment stand in fulfilment orders of several locations, and Shopify takes \
                         one location in a fulfilment: move them to one location there, then retry"
-                .to_owned());
-        }
+                .to_owned(),
+        );
     };
     let mut orders: Vec<(&str, Vec<Value>)> = Vec::new();
     for (at, quantity) in &spread {

@@ -55,31 +55,11 @@ impl Scope<'_> {
         };
         table.finish();
         let request = request?;
-        self.check_use(table, &request, "page", page.is_some() && !matches!(page, Some(Page::LinkHeader)));
+        check_use(table, &request, "page", page.is_some() && !matches!(page, Some(Page::LinkHeader)));
         if place == Place::Poll {
-            self.check_use(table, &request, "since", since.is_some());
+            check_use(table, &request, "since", since.is_some());
         }
         Some(Read { name: name.to_owned(), request, items, page, ok, mapping, since, every: every? })
-    }
-
-    /// `{page}` without `page`, or the other way round, is a slip that would read the first page for ever.
-    fn check_use(&self, table: &Table<'_>, request: &RequestSpec, hole: &str, declared: bool) {
-        let used = holes(request).iter().any(|name| name == hole);
-        if declared && !used {
-            table.wrong(
-                format!("[{}] has `{hole}`, but its request has no hole {{{hole}}}", table.path()),
-                format!("put {{{hole}}} where the partner wants it"),
-            );
-        }
-        if used && !declared {
-            table.wrong(
-                format!(
-                    "[{}] has the hole {{{hole}}}, and no `{hole}` that says what fills it",
-                    table.path()
-                ),
-                format!("add `{hole} = {{ … }}`"),
-            );
-        }
     }
 
     /// The request in `table`; `mapped` when an outbound mapping makes its body.
@@ -191,6 +171,23 @@ impl Scope<'_> {
     }
 }
 
+/// `{page}` without `page`, or the other way round, is a slip that would read the first page for ever.
+fn check_use(table: &Table<'_>, request: &RequestSpec, hole: &str, declared: bool) {
+    let used = holes(request).iter().any(|name| name == hole);
+    if declared && !used {
+        table.wrong(
+            format!("[{}] has `{hole}`, but its request has no hole {{{hole}}}", table.path()),
+            format!("put {{{hole}}} where the partner wants it"),
+        );
+    }
+    if used && !declared {
+        table.wrong(
+            format!("[{}] has the hole {{{hole}}}, and no `{hole}` that says what fills it", table.path()),
+            format!("add `{hole} = {{ … }}`"),
+        );
+    }
+}
+
 /// The holes of a request.
 fn holes(request: &RequestSpec) -> Vec<String> {
     fn inside(value: &Json, found: &mut Vec<String>) {
@@ -269,7 +266,7 @@ fn since(value: &Value<'_>) -> Option<Since> {
     let overlap = table.need("overlap", "how far each poll looks back, such as \"5m\"");
     let overlap = overlap.and_then(|value| value.duration());
     let format = table.get("format").and_then(|value| value.word(&["rfc3339", "unix"])).unwrap_or("rfc3339");
-    let first = table.duration("first").unwrap_or(Duration::from_secs(3600));
+    let first = table.duration("first").unwrap_or(Duration::from_hours(1));
     table.finish();
     Some(Since { from: from?, overlap: overlap?, format: format.to_owned(), first })
 }

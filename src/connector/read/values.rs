@@ -229,13 +229,13 @@ pub(super) fn test(value: &Value<'_>) -> Option<Test> {
     if let Some(contains) = table.get("contains") {
         found.push(contains.scalar().map(Test::Contains));
     }
-    for (key, make) in [("ge", Test::Ge as fn(i64) -> Test), ("le", Test::Le)] {
+    for key in ["ge", "le"] {
         if let Some(bound) = table.get(key) {
             let number = bound.integer();
             if number.is_none() {
                 bound.expected("a whole number");
             }
-            found.push(number.map(make));
+            found.push(number.map(if key == "ge" { Test::Ge } else { Test::Le }));
         }
     }
     table.finish();
