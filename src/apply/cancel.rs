@@ -26,7 +26,9 @@ pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
     }
     if let Some((fact, reason)) = wish {
         let outcome = outcome(draft).to_owned();
-        draft.order.cancel = Some(CancelState { at: fact.header.at, reason, outcome });
+        let by_storefront =
+            ledger.all().any(|fact| matches!(fact.body, Body::Cancelled(_)) && fact.account == storefront);
+        draft.order.cancel = Some(CancelState { at: fact.header.at, reason, by_storefront, outcome });
     }
 }
 

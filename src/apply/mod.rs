@@ -16,7 +16,9 @@ mod subject;
 mod tracking;
 mod warehouse;
 
+pub(crate) use axes::total_in;
 pub use axes::{classify, phase};
+pub(crate) use payment::open_promise;
 pub use project::project_order;
-pub use stock::{StockKey, apply_stock, stock_key};
+pub use stock::{StockKey, apply_stock, quantity_age, stock_each, stock_key};
 pub use subject::{Subject, plain_number, plain_tracking, subject};

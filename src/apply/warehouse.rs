@@ -116,8 +116,9 @@ fn release(draft: &Draft<'_>, ledger: &Ledger<'_>, warehouse: &AccountId) -> Rel
     };
     let (mut rank, mut state, mut reason) = (0_u8, "intended", None);
     match newest("release").map(|intent| intent.state) {
-        None | Some(IntentState::Pending | IntentState::Withdrawn) => {}
-        Some(IntentState::InFlight | IntentState::Retry | IntentState::Unknown | IntentState::Stuck) => {
+        // What waits for a retry was surely not done.
+        None | Some(IntentState::Pending | IntentState::Retry | IntentState::Withdrawn) => {}
+        Some(IntentState::InFlight | IntentState::Unknown | IntentState::Stuck) => {
             (rank, state) = (1, "sent");
         }
         Some(IntentState::Done) => (rank, state) = (2, "accepted"),

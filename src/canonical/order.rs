@@ -297,6 +297,9 @@ pub struct CancelState {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Whether the storefront itself cancelled; false when only a person here did.
+    #[serde(default)]
+    pub by_storefront: bool,
     /// `asked`: a warehouse is being told; `in_time`: nothing left; `too_late`: goods had left or the warehouse refused.
     pub outcome: String,
 }
@@ -544,6 +547,9 @@ pub struct Order {
     /// What keeps it from being released: `payment`, `hold:high_value`, `stock:TEA-01`, …; set by planning.
     #[serde(default)]
     pub waits: Vec<String>,
+    /// What would be done if the flow were live: slots; set by planning.
+    #[serde(default)]
+    pub would: Vec<String>,
     /// Whether and how it was cancelled.
     #[serde(default)]
     pub cancel: Option<CancelState>,
@@ -601,6 +607,7 @@ impl Order {
             stock: Vec::new(),
             asks: Vec::new(),
             waits: Vec::new(),
+            would: Vec::new(),
             cancel: None,
             problems: Vec::new(),
             axes: Axes::default(),

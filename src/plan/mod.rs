@@ -1,8 +1,18 @@
 //! What should be, less what was intended: state and flows to intents, exceptions, timers and mail. Pure.
 
+mod ask;
 mod content;
+mod document;
+mod events;
+mod hold;
+mod money;
 mod order;
+mod parcel;
+mod release;
+mod sku;
+mod slot;
 mod stock;
+mod trouble;
 
 use jiff::Timestamp;
 use serde_json::Value;

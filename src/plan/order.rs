@@ -1,10 +1,166 @@
 //! What an order needs its partners to do.
 
-use super::{OrderCase, Plan};
-use crate::canonical::Order;
+use super::slot::{Slots, Want};
+use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, trouble};
+use crate::apply::{classify, project_order};
+use crate::canonical::{Class, Exception, Intent, Order, Timer};
+use crate::config::model::Flow;
+
+/// Rounds after which planning stops: each is planned over what the one before intended.
+const ROUNDS: usize = 8;
 
 /// Plans for an order. Planning again over [`Plan::state`] and its intents plans nothing more.
 #[must_use]
 pub fn plan_order(case: &OrderCase<'_>) -> Plan<Order> {
-    Plan::nothing(case.order.clone())
+    let mut slots = Slots::new(&case.order.id, case.intents, case.now);
+    let mut order = case.order.clone();
+    let concern = concern(&order, case.flow);
+    let mut round = Round::default();
+    for _ in 0..ROUNDS {
+        round = plan_round(case, &mut order, &slots.intents, concern.is_ok());
+        let wants = if case.flow.live { round.wants.as_slice() } else { &[] };
+        if !slots.settle(wants) {
+            break;
+        }
+        order = project_order(&order.id, &order.client, &order.storefront, case.facts, &slots.intents);
+    }
+    if let Err(why) = concern {
+        order.waits = vec![why.to_owned()];
+    }
+    if !case.flow.live {
+        order.would = would(&round.wants, &slots.intents);
+    }
+    let mut timers = Vec::new();
+    let waited = case.before.is_some_and(|before| before.waits.iter().any(|word| word == "time"));
+    if let (Some(due), false, true) = (round.until, waited, case.flow.live) {
+        let generation = u64::try_from(due.as_second()).unwrap_or(0);
+        timers.push(Timer { entity: order.id.clone(), kind: "release".to_owned(), generation, due });
+    }
+    let mut exceptions = round.exceptions;
+    for exception in &mut exceptions {
+        exception.raised = case.now;
+    }
+    let mails = ask::mails(case, &order);
+    let events = events::events(case, &order);
+    let (intents, withdraw) = slots.outcome();
+    Plan { state: order, intents, withdraw, exceptions, timers, mails, events }
+}
+
+/// Whether the flow concerns itself with the order; else why not.
+fn concern(order: &Order, flow: &Flow) -> Result<(), &'static str> {
+    if ["", "none"].contains(&order.axes.sale.as_str()) {
+        return Err("order");
+    }
+    if order.test {
+        return Err("test");
+    }
+    match (flow.start, order.placed_at) {
+        (Some(start), Some(placed)) if placed.instant() >= start => Ok(()),
+        (Some(_), _) => Err("start"),
+        (None, _) => Ok(()),
+    }
+}
+
+/// What one round of planning found.
+#[derive(Default)]
+struct Round {
+    wants: Vec<Want>,
+    exceptions: Vec<Exception>,
+    until: Option<jiff::Timestamp>,
+}
+
+/// Fills what the flow says into `order`, and tells what should be.
+fn plan_round(case: &OrderCase<'_>, order: &mut Order, intents: &[Intent], concerned: bool) -> Round {
+    let flow = case.flow;
+    let mut round = Round::default();
+    let warehouse = release::warehouse(order, flow).cloned();
+    let asking = concerned && flow.live && flow.stock.reserve;
+    let before = case.before.is_some_and(|before| !before.asks.is_empty());
+    order.asks = match &warehouse {
+        Some(warehouse) if asking || before => ask::asks(case, order, warehouse, asking),
+        _ => Vec::new(),
+    };
+    if !concerned {
+        return round;
+    }
+    let told = order.releases.iter().any(release::is_told);
+    let mut may_go = false;
+    if let Some(warehouse) = warehouse.filter(|_| !told && order.axes.sale == "open") {
+        order.holds.extend(hold::holds(order, flow));
+        let waits = release::waits(order, flow, &warehouse, &order.asks, case.now);
+        let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
+        may_go = waits.words.is_empty() && open;
+        if open {
+            order.waits = waits.words;
+            round.exceptions.extend(waits.exceptions);
+            round.until = waits.until;
+        }
+        explain(order);
+    }
+    round.wants.extend(release::wants(order, flow, intents, may_go));
+    let (money, troubles) = money::wants(order, flow, intents);
+    round.wants.extend(money);
+    round.exceptions.extend(troubles);
+    round.wants.extend(parcel::wants(order, flow, intents));
+    round.wants.extend(notes(order));
+    round.exceptions.extend(trouble::find(order, intents));
+    if trouble::put_away(case.facts) {
+        // A person has seen it all and put it away.
+        round.exceptions.clear();
+    }
+    round.exceptions.sort_by(|one, two| (&one.cause, &one.message).cmp(&(&two.cause, &two.message)));
+    round.exceptions.dedup_by(|one, two| one.cause == two.cause);
+    round
+}
+
+/// Sets the fulfilment axis of an order that no warehouse has by what it waits for, as the flow's rules say.
+fn explain(order: &mut Order) {
+    classify(order);
+    if ["none", "held", "unpaid", "short"].contains(&order.axes.fulfilment.as_str()) {
+        let waits = |start: &str| order.waits.iter().any(|word| word.starts_with(start));
+        let word = if waits("hold:") {
+            "held"
+        } else if waits("payment") {
+            "unpaid"
+        } else if waits("stock:") {
+            "short"
+        } else {
+            "none"
+        };
+        word.clone_into(&mut order.axes.fulfilment);
+        order.phase = crate::apply::phase(&order.axes);
+    }
+}
+
+/// What the storefront is told besides parcels.
+fn notes(order: &Order) -> Vec<Want> {
+    let mut wants = Vec::new();
+    let Some(cancel) = &order.cancel else { return wants };
+    if cancel.outcome == "too_late" && cancel.by_storefront {
+        wants.push(
+            Want::new("note/cancel_too_late".to_owned(), &order.storefront, "order.tag", Class::Order)
+                .arg("tag", "cancel-too-late")
+                .arg("note", "Cancelled too late: goods had left the warehouse, or it could not stop them."),
+        );
+    }
+    if cancel.outcome == "in_time" && !cancel.by_storefront {
+        let mut want =
+            Want::new("store_cancel/person".to_owned(), &order.storefront, "order.cancel", Class::Cancel);
+        if let Some(reason) = &cancel.reason {
+            want = want.arg("reason", reason.clone());
+        }
+        wants.push(want);
+    }
+    wants
+}
+
+/// Slots that would be filled if the flow were live.
+fn would(wants: &[Want], intents: &[Intent]) -> Vec<String> {
+    let mut would: Vec<String> = wants
+        .iter()
+        .filter(|want| super::slot::newest(intents, &want.slot).is_none() || want.again)
+        .map(|want| format!("{} {} at {}", want.slot, want.command, want.account))
+        .collect();
+    would.sort();
+    would
 }

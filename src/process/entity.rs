@@ -104,7 +104,8 @@ fn fold_stock(world: &World, record: &EntityRecord, told: Told, now: Timestamp) 
     };
     let mut stock = before.clone();
     for fact in &told.facts {
-        stock = Some(apply::apply_stock(stock, &key, fact));
+        let each = apply::stock_each(&fact.account, &fact.body, &client, &world.config);
+        stock = Some(apply::apply_stock(stock, &key, each, fact));
     }
     let Some(stock) = stock else { return (None, Vec::new(), None) };
     let plan = match world.config.flow_of(&client) {
@@ -170,7 +171,7 @@ fn written<S: Serialize>(
     };
     let mut intents: Vec<Intent> = plan.intents.clone();
     for intent in &record.intents {
-        if plan.withdraw.contains(&intent.id) && intent.state == IntentState::Pending {
+        if plan.withdraw.contains(&intent.id) {
             intents.push(Intent { state: IntentState::Withdrawn, ..intent.clone() });
         }
     }
