@@ -1,1 +1,25 @@
-//! Delivery: one lane an account; limit, encode, send, classify, settle.
+//! Delivery: one lane an account, under the account's lease. Limit, encode, freeze, send, classify, settle.
+//!
+//! [`Lane`] takes the lease and starts what is due; `send` brings one intent on its way; `action` decides, purely, what
+//! to do with an intent and what became of it. Polls, re-reads and the comparison of both sides call the partner too,
+//! so they run inside the lane (see [`crate::ingest::poll`], [`crate::ingest::reread`], [`crate::reconcile`]).
+
+pub mod action;
+pub mod breaker;
+pub mod bucket;
+pub mod call;
+pub mod find;
+mod lane;
+mod lease;
+pub mod limiter;
+pub mod seal;
+mod send;
+mod settle;
+mod shared;
+mod status;
+pub mod token;
+
+pub use lane::{Lane, LaneStep, Waker, run_lane};
+pub use seal::Seal;
+pub use send::digest_of;
+pub use shared::{Deps, Shared, View};

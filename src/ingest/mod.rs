@@ -1,4 +1,6 @@
 //! What comes in: webhooks, polls and dropped files, verified and put into the inbox.
 
 pub mod backlog;
+pub mod poll;
+pub mod reread;
 pub mod webhook;

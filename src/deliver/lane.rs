@@ -1,0 +1,646 @@
+//! The lane of one account: takes the lease, starts what is due and may go, and settles what comes back.
+//!
+//! A lane is driven by [`Lane::step`]: one pass that does all that can be done now and tells when to look again. The
+//! daemon's task ([`run_lane`]) and the simulator both call it. Calls run side by side inside the step, on the
+//! caller's task; a job that breaks down takes no other with it.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use futures::future::{Either, FutureExt as _, select};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
+
+use super::action::{action, operations};
+use super::breaker::{Breaker, Gate};
+use super::lease::{Hold, NoLease};
+use super::limiter::{Limiter, Share, Wait};
+use super::send::{Delivery, SOON, Stage};
+use super::shared::{Deps, Shared, View, lock};
+use super::status::{Status, count_wait};
+use super::token::Tokens;
+use crate::canonical::{AccountId, Exception, IntentId};
+use crate::config::World;
+use crate::connector::manifest::Once;
+use crate::ingest::poll::{self, Track};
+use crate::ingest::reread;
+use crate::ports::{DueIntent, ExceptionQuery};
+use crate::reconcile;
+use crate::retry::{jitter, later};
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneStep {
+    /// When to look again, if nothing hints before.
+    pub next: Option<Timestamp>,
+    /// Jobs that ran to their end: deliveries, pages of polls, re-reads.
+    pub did: usize,
+}
+
+/// Intents looked at besides those that fit in the free places.
+const AHEAD: usize = 24;
+
+type Job = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// How a job ended.
+struct Ended {
+    work: Work,
+    /// When to look at it again.
+    next: Option<Timestamp>,
+}
+
+/// What a job was about.
+enum Work {
+    Delivery { intent: IntentId, entity: String },
+    Poll { name: String, track: Track },
+    Reread { key: String, failures: u32 },
+    Reconcile { poll: String },
+}
+
+/// What may be started besides deliveries.
+enum Reading {
+    Reread(reread::Ask),
+    Poll(String),
+    Reconcile(String),
+}
+
+/// The lane of one account.
+pub struct Lane {
+    shared: Arc<Shared>,
+    jobs: FuturesUnordered<Job>,
+    epoch: Option<i64>,
+    world: Option<Arc<World>>,
+    /// Intents and entities that a job works on.
+    busy: HashSet<IntentId>,
+    entities: HashSet<String>,
+    /// Intents that are left alone for a moment.
+    skip: HashMap<IntentId, Timestamp>,
+    polls: BTreeMap<String, Track>,
+    rereads: BTreeMap<String, (Timestamp, u32)>,
+    reconciles: BTreeMap<String, Timestamp>,
+    /// A job that reads is running; at most one does.
+    reading: bool,
+    /// The last job that was started was one that reads.
+    read_last: bool,
+    /// No new jobs.
+    stopping: bool,
+    /// When intents that this lane settled come due.
+    wakes: std::collections::BTreeSet<Timestamp>,
+}
+
+impl Lane {
+    /// A lane that does nothing yet.
+    #[must_use]
+    pub fn new(account: AccountId, deps: Deps) -> Self {
+        let owner = format!("{}-{:016x}", deps.owner, deps.clock.random());
+        let delivery = deps.world.load().config.delivery.clone();
+        let shared = Shared {
+            account,
+            hold: Hold::new(owner),
+            limiter: std::sync::Mutex::new(Limiter::default()),
+            breaker: std::sync::Mutex::new(Breaker::new(delivery.breaker_after, delivery.breaker_pause)),
+            status: std::sync::Mutex::new(Status::default()),
+            tokens: Tokens::default(),
+            unsettled: std::sync::Mutex::default(),
+            sequence: AtomicU64::new(0),
+            wake: Notify::new(),
+            deps,
+        };
+        Self {
+            shared: Arc::new(shared),
+            jobs: FuturesUnordered::new(),
+            epoch: None,
+            world: None,
+            busy: HashSet::new(),
+            entities: HashSet::new(),
+            skip: HashMap::new(),
+            polls: BTreeMap::new(),
+            rereads: BTreeMap::new(),
+            reconciles: BTreeMap::new(),
+            reading: false,
+            read_last: false,
+            stopping: false,
+            wakes: std::collections::BTreeSet::new(),
+        }
+    }
+
+    /// Whose lane it is.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.shared.account
+    }
+
+    /// A handle that wakes the lane in the middle of a step: there is new work.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.shared))
+    }
+
+    /// Does all that can be done now.
+    pub async fn step(&mut self) -> LaneStep {
+        let mut did = 0;
+        let mut next;
+        loop {
+            next = self.fill().await;
+            if self.jobs.is_empty() {
+                break;
+            }
+            let shared = Arc::clone(&self.shared);
+            let woken = std::pin::pin!(shared.wake.notified());
+            if let Either::Left((Some(ended), _)) = select(self.jobs.next(), woken).await {
+                self.ended(ended);
+                did += 1;
+            }
+        }
+        let now = self.shared.now();
+        self.wakes.retain(|at| *at > now);
+        let due = self.wakes.first().copied();
+        lock(&self.shared.status).busy = 0;
+        self.shared.report().await;
+        LaneStep { next: earliest(next, due), did }
+    }
+
+    /// Takes no new work: what runs is ended by the next [`Lane::step`].
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Gives the lease back. Call it after the last step.
+    pub async fn close(&mut self) {
+        self.shared.settle_again().await;
+        self.shared.give_back().await;
+        lock(&self.shared.status).off = Some("stopped".to_owned());
+        self.shared.report().await;
+    }
+
+    // ------------------------------------------------------------------------------------------------------- starting
+
+    /// Starts what may be started; tells when there will be more.
+    async fn fill(&mut self) -> Option<Timestamp> {
+        let now = self.shared.now();
+        let soon = Some(later(now, SOON));
+        if !self.shared.settle_again().await {
+            return soon;
+        }
+        if self.stopping {
+            return None;
+        }
+        let world = self.shared.deps.world.load_full();
+        let Some(view) = View::of(&world, &self.shared.account) else {
+            return self.off("the account is off, or its connector is not loaded").await;
+        };
+        let epoch = match self.epoch(&view).await {
+            Ok(epoch) => epoch,
+            Err(next) => return next,
+        };
+        self.take_over(&world, &view, now);
+        self.announce().await;
+
+        let mut places = view.in_flight().saturating_sub(self.jobs.len());
+        match lock(&self.shared.breaker).gate(now) {
+            Gate::Open => {}
+            Gate::Shut(until) => return Some(until),
+            Gate::Probe if self.jobs.is_empty() => places = 1,
+            Gate::Probe => return soon,
+        }
+        let probe = lock(&self.shared.breaker).paused().is_some();
+        let before = self.jobs.len();
+        let mut next = None;
+        // Whoever came last goes second, so that neither starves where there is one place.
+        let reads_first = !self.read_last;
+        for reads in [reads_first, !reads_first] {
+            if places == 0 {
+                break;
+            }
+            let wait = if reads {
+                self.start_reading(&view, epoch, &mut places, now).await
+            } else {
+                self.start_deliveries(&view, epoch, &mut places, now).await
+            };
+            next = earliest(next, wait);
+        }
+        if probe && self.jobs.len() > before {
+            lock(&self.shared.breaker).probe();
+        }
+        lock(&self.shared.status).busy = self.jobs.len();
+        next
+    }
+
+    /// The epoch of the lease. What an earlier one had in flight is treated as unknown before anything else is done.
+    async fn epoch(&mut self, view: &View) -> Result<i64, Option<Timestamp>> {
+        let now = self.shared.now();
+        if self.world.is_none() {
+            lock(&self.shared.limiter).set(&view.manifest().limits, now);
+        }
+        let held = match self.shared.lease(view, view.delivery().attempt_timeout).await {
+            Ok(held) => held,
+            Err(NoLease::Theirs) => {
+                self.epoch = None;
+                let pause = view.delivery().lease / 3;
+                let chance = self.shared.deps.clock.random();
+                return Err(Some(later(now, pause + jitter(pause, chance))));
+            }
+            Err(NoLease::Store(error)) => {
+                warn!(account = %self.shared.account, %error, "the store does not give the lease");
+                return Err(Some(later(now, SOON)));
+            }
+        };
+        if let Some(level) = held.fresh {
+            lock(&self.shared.limiter).resume(&level, held.epoch, now);
+            self.epoch = None;
+        }
+        if self.epoch != Some(held.epoch) {
+            // A look-up means something only some time after the call that died.
+            let settle = view.manifest().commands.values().filter_map(|command| match &command.once {
+                Once::Find(find) => Some(find.settle),
+                _ => None,
+            });
+            let due = later(now, settle.max().unwrap_or_default());
+            match self.shared.deps.store.recover(&self.shared.account, held.epoch, due).await {
+                Ok(0) => {}
+                Ok(recovered) => {
+                    warn!(account = %self.shared.account, recovered, "calls of a former owner have no outcome");
+                    self.wakes.insert(due);
+                }
+                Err(error) => {
+                    warn!(account = %self.shared.account, %error, "the store does not recover");
+                    return Err(Some(later(now, SOON)));
+                }
+            }
+            self.was_down().await;
+            self.epoch = Some(held.epoch);
+        }
+        Ok(held.epoch)
+    }
+
+    /// Takes over a new generation of settings.
+    fn take_over(&mut self, world: &Arc<World>, view: &View, now: Timestamp) {
+        if self.world.as_ref().is_some_and(|known| Arc::ptr_eq(known, world)) {
+            return;
+        }
+        lock(&self.shared.limiter).set(&view.manifest().limits, now);
+        let delivery = view.delivery();
+        lock(&self.shared.breaker).set(delivery.breaker_after, delivery.breaker_pause);
+        lock(&self.shared.status).off = None;
+        let wanted = poll::wanted(view);
+        self.polls.retain(|name, _| wanted.contains_key(name));
+        for (name, every) in wanted {
+            self.polls.entry(name).or_default().every = every;
+        }
+        lock(&self.shared.status).polls.retain(|name, _| self.polls.contains_key(name));
+        self.reconciles = reconcile::wanted(view)
+            .into_iter()
+            .map(|name| {
+                let at = self.reconciles.get(&name).copied();
+                (name, at.unwrap_or_else(|| later(now, reconcile::FIRST)))
+            })
+            .collect();
+        self.world = Some(Arc::clone(world));
+    }
+
+    async fn off(&mut self, why: &str) -> Option<Timestamp> {
+        self.world = None;
+        self.epoch = None;
+        lock(&self.shared.status).off = Some(why.to_owned());
+        self.shared.give_back().await;
+        None
+    }
+
+    /// Whether an earlier process has left the account's exception open.
+    async fn was_down(&self) {
+        if lock(&self.shared.status).told.is_some() {
+            return;
+        }
+        let query = ExceptionQuery {
+            kind: Some("account_down".to_owned()),
+            account: Some(self.shared.account.0.clone()),
+            ..ExceptionQuery::default()
+        };
+        if let Ok(open) = self.shared.deps.store.exceptions(&query).await {
+            let mut status = lock(&self.shared.status);
+            status.told = Some(!open.is_empty());
+            if let Some(first) = open.into_iter().next() {
+                status.down.get_or_insert(first.message);
+            }
+        }
+    }
+
+    /// Tells people when the account goes down and when it is back.
+    async fn announce(&self) {
+        let (down, told) = {
+            let status = lock(&self.shared.status);
+            (status.down.clone(), status.told)
+        };
+        if told == Some(down.is_some()) || (told.is_none() && down.is_none()) {
+            return;
+        }
+        let account = &self.shared.account;
+        let cause = format!("account:{account}");
+        let (raise, resolve) = match &down {
+            Some(message) => {
+                let text = format!("{account} is out of order: {message}");
+                let help = "its commands wait; it is tried again by itself. Look at its credentials and permissions, and at the partner's own status page";
+                let exception = self.shared.exception("account_down", cause, text);
+                (vec![Exception { help: Some(help.to_owned()), ..exception }], Vec::new())
+            }
+            None => (Vec::new(), vec![cause]),
+        };
+        if self.shared.announce(raise, resolve).await.is_ok() {
+            lock(&self.shared.status).told = Some(down.is_some());
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------------------- deliveries
+
+    async fn start_deliveries(
+        &mut self,
+        view: &View,
+        epoch: i64,
+        places: &mut usize,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.skip.retain(|_, until| *until > now);
+        let limit = *places + self.busy.len() + self.skip.len() + AHEAD;
+        let due = match self.shared.deps.store.due(&self.shared.account, now, limit).await {
+            Ok(due) => due,
+            Err(error) => {
+                warn!(account = %self.shared.account, %error, "the store does not tell what is due");
+                return Some(later(now, SOON));
+            }
+        };
+        lock(&self.shared.status).waiting = u64::try_from(due.len()).unwrap_or(u64::MAX);
+        let mut next = self.skip.values().min().copied();
+        let mut limited: Option<Wait> = None;
+        for due in due {
+            if *places == 0 {
+                break;
+            }
+            let entity = due.intent.entity.0.clone();
+            if self.busy.contains(&due.intent.id)
+                || self.entities.contains(&entity)
+                || self.skip.contains_key(&due.intent.id)
+            {
+                continue;
+            }
+            match self.start_delivery(view, epoch, due, now) {
+                Ok(()) => *places -= 1,
+                Err(wait) => {
+                    next = earliest(next, Some(wait.until));
+                    limited.get_or_insert(wait);
+                }
+            }
+        }
+        if let Some(wait) = &limited {
+            let pause = Duration::try_from(wait.until.duration_since(now)).unwrap_or_default();
+            count_wait(self.shared.account.as_str(), &wait.limit, pause);
+        }
+        lock(&self.shared.status).limited = limited.map(|wait| (wait.limit, wait.until));
+        next
+    }
+
+    fn start_delivery(
+        &mut self,
+        view: &View,
+        epoch: i64,
+        due: DueIntent,
+        now: Timestamp,
+    ) -> Result<(), Wait> {
+        let deps = &self.shared.deps;
+        let command = view.manifest().commands.get(&due.intent.command);
+        let timeout = view.delivery().attempt_timeout;
+        let once = command.map_or(&Once::Never, |command| &command.once);
+        let action = action(&due, once, now, deps.started, deps.careful, timeout);
+        let names = command.map(|command| operations(action, command)).unwrap_or_default();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let taken = lock(&self.shared.limiter).take(&names, Share::from(due.intent.class), now)?;
+        let (intent, entity) = (due.intent.id, due.intent.entity.0.clone());
+        self.busy.insert(intent);
+        self.entities.insert(entity.clone());
+        self.read_last = false;
+        let stage = Arc::new(Stage::default());
+        let delivery = Delivery {
+            shared: Arc::clone(&self.shared),
+            view: view.clone(),
+            due: due.clone(),
+            action,
+            taken,
+            epoch,
+            stage: Arc::clone(&stage),
+        };
+        let shared = Arc::clone(&self.shared);
+        self.jobs.push(Box::pin(async move {
+            let next = match AssertUnwindSafe(delivery.run()).catch_unwind().await {
+                Ok(next) => next,
+                Err(panic) => super::settle::broken_down(&shared, &due, epoch, &stage, &words(&*panic)).await,
+            };
+            Ended { work: Work::Delivery { intent, entity }, next }
+        }));
+        Ok(())
+    }
+
+    // -------------------------------------------------------------------------------------------------------- reading
+
+    async fn start_reading(
+        &mut self,
+        view: &View,
+        epoch: i64,
+        places: &mut usize,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if self.reading {
+            return None;
+        }
+        let (what, mut next) = self.what_to_read(view, now).await;
+        let Some(what) = what else { return next };
+        let (operation, share) = match &what {
+            Reading::Reread(ask) => (format!("read.{}", ask.read), Share::Ordinary),
+            Reading::Poll(name) | Reading::Reconcile(name) => (format!("poll.{name}"), Share::Poll),
+        };
+        let taken = match lock(&self.shared.limiter).take(&[&operation], share, now) {
+            Ok(mut taken) => taken.pop(),
+            Err(wait) => {
+                next = earliest(next, Some(wait.until));
+                return next;
+            }
+        };
+        let Some(taken) = taken else { return next };
+        let (shared, view) = (Arc::clone(&self.shared), view.clone());
+        let job: Job = match what {
+            Reading::Poll(name) => {
+                let track = self.polls.get(&name).cloned().unwrap_or_default();
+                Box::pin(async move {
+                    let fallback = track.broken_down(later(shared.now(), Duration::from_mins(1)));
+                    let run = poll::run_once(&shared, &view, epoch, &name, track, taken);
+                    let track = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+                        error!(account = %shared.account, poll = name, fault = words(&*panic), "a poll broke down");
+                        fallback
+                    });
+                    Ended { next: Some(track.next), work: Work::Poll { name, track } }
+                })
+            }
+            Reading::Reread(ask) => {
+                let failures = self.rereads.get(&ask.key).map_or(0, |(_, failures)| *failures);
+                Box::pin(async move {
+                    let key = ask.key.clone();
+                    let run = reread::run_once(&shared, &view, epoch, ask, failures, taken);
+                    let next = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+                        error!(account = %shared.account, key, fault = words(&*panic), "a re-read broke down");
+                        Some(later(shared.now(), Duration::from_mins(1)))
+                    });
+                    let failures = if next.is_some() { failures + 1 } else { 0 };
+                    Ended { next, work: Work::Reread { key, failures } }
+                })
+            }
+            Reading::Reconcile(poll) => Box::pin(async move {
+                let run = reconcile::run_once(&shared, &view, epoch, &poll, taken);
+                let next = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+                    error!(account = %shared.account, poll, fault = words(&*panic), "a comparison broke down");
+                    later(shared.now(), reconcile::EVERY)
+                });
+                Ended { next: Some(next), work: Work::Reconcile { poll } }
+            }),
+        };
+        self.jobs.push(job);
+        self.reading = true;
+        self.read_last = true;
+        *places -= 1;
+        next
+    }
+
+    /// The next thing to read, if any is due, and else when one will be.
+    async fn what_to_read(&mut self, view: &View, now: Timestamp) -> (Option<Reading>, Option<Timestamp>) {
+        let mut next = None;
+        match reread::asked(&self.shared, view).await {
+            Ok(asks) => {
+                self.rereads.retain(|key, _| asks.iter().any(|ask| ask.key == *key));
+                for ask in asks {
+                    match self.rereads.get(&ask.key) {
+                        Some((at, _)) if *at > now => next = earliest(next, Some(*at)),
+                        _ => return (Some(Reading::Reread(ask)), next),
+                    }
+                }
+            }
+            Err(error) => {
+                warn!(account = %self.shared.account, %error, "the store does not tell what to read again");
+                next = Some(later(now, SOON));
+            }
+        }
+        for (name, track) in &mut self.polls {
+            if !track.known {
+                *track = poll::resume(&self.shared, name, track.clone(), now).await;
+            }
+        }
+        let due =
+            self.polls.iter().filter(|(_, track)| track.next <= now).min_by_key(|(_, track)| track.next);
+        if let Some((name, _)) = due {
+            return (Some(Reading::Poll(name.clone())), next);
+        }
+        if let Some((name, _)) = self.reconciles.iter().find(|(_, at)| **at <= now) {
+            return (Some(Reading::Reconcile(name.clone())), next);
+        }
+        let polls = self.polls.values().map(|track| track.next).min();
+        let reconciles = self.reconciles.values().min().copied();
+        (None, earliest(next, earliest(polls, reconciles)))
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { work, next } = ended;
+        match work {
+            Work::Delivery { intent, entity } => {
+                self.busy.remove(&intent);
+                self.entities.remove(&entity);
+                if let Some(next) = next {
+                    self.wakes.insert(next);
+                    // The store knows when it is due; this only keeps a lost race from being run again at once.
+                    self.skip.insert(intent, next.min(later(self.shared.now(), SOON)));
+                }
+            }
+            Work::Poll { name, track } => {
+                self.reading = false;
+                lock(&self.shared.status).polls.insert(name.clone(), track.state(&name));
+                if let Some(known) = self.polls.get_mut(&name) {
+                    let every = known.every;
+                    *known = track;
+                    known.every = every;
+                }
+            }
+            Work::Reread { key, failures } => {
+                self.reading = false;
+                match next {
+                    Some(next) => {
+                        self.rereads.insert(key, (next, failures));
+                    }
+                    None => {
+                        self.rereads.remove(&key);
+                    }
+                }
+            }
+            Work::Reconcile { poll } => {
+                self.reading = false;
+                if let (Some(known), Some(next)) = (self.reconciles.get_mut(&poll), next) {
+                    *known = next;
+                }
+            }
+        }
+        // A probe that was never sent leaves the gate as it was.
+        lock(&self.shared.breaker).no_probe();
+    }
+}
+
+/// Wakes a lane in the middle of a step.
+#[derive(Clone)]
+pub struct Waker(Arc<Shared>);
+
+impl Waker {
+    /// There is new work.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+}
+
+/// Drives `lane` until `stop` fires: sleeps until there is something to do or its [`Waker`] is used. Ends what is in
+/// flight and gives the lease back.
+pub async fn run_lane(mut lane: Lane, stop: tokio_util::sync::CancellationToken) {
+    let account = lane.account().clone();
+    let shared = Arc::clone(&lane.shared);
+    info!(%account, "the lane starts");
+    loop {
+        let done = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            done = lane.step() => done,
+        };
+        let now = shared.now();
+        let pause = done.next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep(pause.unwrap_or(IDLE).min(IDLE)) => {}
+        }
+    }
+    lane.stop();
+    lane.step().await;
+    lane.close().await;
+    info!(%account, "the lane has stopped");
+}
+
+/// A lane looks at least this often, whatever it expects: hints may be lost.
+const IDLE: Duration = Duration::from_secs(30);
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    [one, other].into_iter().flatten().min()
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".to_owned())
+}

@@ -1,0 +1,146 @@
+//! The account's lease: no call is made without one that outlives the call's deadline.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use super::limiter::Level;
+use super::shared::{Shared, View, lock};
+use crate::ports::{Lease, StoreError};
+use crate::retry::later;
+
+/// A lease must outlive a deadline by this much: clocks of nodes differ a little, and answers are read in the end.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// What is known of the lease.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    pub(super) owner: String,
+    present: Mutex<Option<Lease>>,
+}
+
+/// Why a call may not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoLease {
+    /// Another holds it.
+    Theirs,
+    /// The store does not say.
+    Store(StoreError),
+}
+
+/// A lease, and whether it came with a new epoch.
+pub(super) struct Held {
+    pub(super) epoch: i64,
+    /// What the former owner left; only with a new epoch.
+    pub(super) fresh: Option<Level>,
+}
+
+impl Hold {
+    pub(super) fn new(owner: String) -> Self {
+        Self { owner, present: Mutex::default() }
+    }
+}
+
+impl Shared {
+    /// Makes sure of a lease that lasts for `needed` from now. It is renewed at a third of its life, and whenever more
+    /// was spent than the level that stands in the store allows for.
+    pub(super) async fn lease(&self, view: &View, needed: Duration) -> Result<Held, NoLease> {
+        let length = view.delivery().lease;
+        let mut present = self.hold.present.lock().await;
+        let now = self.now();
+        let enough = |lease: &Lease| lease.until >= later(now, needed + MARGIN);
+        let known = present.as_ref().map(|lease| lease.epoch);
+        if let Some(lease) = present.as_ref() {
+            let young = lease.until >= later(now, length * 2 / 3);
+            if enough(lease) && young && !lock(&self.limiter).must_save() {
+                return Ok(Held { epoch: lease.epoch, fresh: None });
+            }
+        }
+        // A lease that has run out may have had another owner since, whose level must not be overwritten unread.
+        let ours = present.as_ref().filter(|lease| lease.until > now).map(|lease| lease.epoch);
+        let until = later(now, length.max(needed + MARGIN));
+        match self.write_lease(ours, now, until).await {
+            Ok(Some(mut lease)) => {
+                let epoch = lease.epoch;
+                let fresh = (known != Some(epoch)).then(|| {
+                    info!(account = %self.account, epoch, "took the account's lease");
+                    serde_json::from_value::<Level>(lease.level.clone()).unwrap_or_default()
+                });
+                if fresh.is_none() && lock(&self.limiter).must_save() {
+                    match self.write_lease(Some(epoch), now, until).await {
+                        Ok(Some(again)) if again.epoch == epoch => lease = again,
+                        Ok(_) => return Err(NoLease::Theirs),
+                        Err(error) => return Err(NoLease::Store(error)),
+                    }
+                }
+                *present = Some(lease);
+                Ok(Held { epoch, fresh })
+            }
+            Ok(None) => {
+                if present.take().is_some() {
+                    warn!(account = %self.account, "lost the account's lease");
+                }
+                Err(NoLease::Theirs)
+            }
+            Err(error) => match present.as_ref().filter(|lease| enough(lease)) {
+                // It stays ours whatever the store says now; only what was spent must be written down first.
+                Some(lease) if !lock(&self.limiter).must_save() => {
+                    Ok(Held { epoch: lease.epoch, fresh: None })
+                }
+                _ => Err(NoLease::Store(error)),
+            },
+        }
+    }
+
+    /// Takes or renews the lease; with the epoch under which it is ours, the limits' level is written with it.
+    async fn write_lease(
+        &self,
+        ours: Option<i64>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        let noted = ours.map(|epoch| {
+            let limiter = lock(&self.limiter);
+            (limiter.level(epoch, false, now), limiter.spent())
+        });
+        let level = noted.as_ref().and_then(|(level, _)| serde_json::to_value(level).ok());
+        let lease = self.deps.store.lease(&self.account, &self.hold.owner, now, until, level).await?;
+        if let (Some((level, spent)), Some(lease)) = (&noted, &lease)
+            && lease.epoch == level.epoch
+        {
+            lock(&self.limiter).written(level, spent);
+        }
+        Ok(lease)
+    }
+
+    /// Makes sure that the lease under `epoch` outlives a call that is made now.
+    pub(super) async fn cover(&self, view: &View, epoch: i64) -> Result<(), NoLease> {
+        match self.lease(view, view.delivery().attempt_timeout).await? {
+            Held { epoch: present, fresh: None } if present == epoch => Ok(()),
+            Held { .. } => {
+                // Ours again, but another may have called in between: the lane starts anew under the new epoch.
+                *self.hold.present.lock().await = None;
+                Err(NoLease::Theirs)
+            }
+        }
+    }
+
+    /// Gives the lease back with the limits' level, so that the next owner need not guess.
+    pub(super) async fn give_back(&self) {
+        let Some(lease) = self.hold.present.lock().await.take() else { return };
+        let now = self.now();
+        if lease.until <= now {
+            return;
+        }
+        let level = serde_json::to_value(lock(&self.limiter).level(lease.epoch, true, now)).ok();
+        let store = &self.deps.store;
+        let kept = store.lease(&self.account, &self.hold.owner, now, lease.until, level).await;
+        if let Ok(Some(kept)) = kept
+            && let Err(error) = store.release_lease(&self.account, &self.hold.owner, kept.epoch).await
+        {
+            warn!(account = %self.account, %error, "could not give the lease back; it runs out by itself");
+        }
+    }
+}

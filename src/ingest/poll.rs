@@ -1,0 +1,375 @@
+//! Polls: what partners list, page by page. Each page's items go into the inbox in one call of the store together with
+//! the cursor, so that a crash neither skips nor loses any. Runs inside the account's lane, under its lease.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::{debug, info, warn};
+
+use crate::canonical::ids::digest;
+use crate::connector::classify::{Outcome, Verdict};
+use crate::connector::manifest::{ErrorClass, Read};
+use crate::connector::page::{self, PageState};
+use crate::connector::request::{self, Fill};
+use crate::deliver::call::{Call, Unsent};
+use crate::deliver::limiter::{Share, Taken};
+use crate::deliver::{Shared, View};
+use crate::map::Node;
+use crate::ports::{Hint, NewMessage, Origin, PollState, shard};
+use crate::retry::{self, Failure, Next, jitter, later};
+
+/// Pages that one run takes before others have their turn.
+const PAGES: usize = 4;
+/// Items of the last full run that are known by their digest, so that the overlap brings nothing twice.
+const SEEN: usize = 1000;
+/// Refusals in a row after which a person hears of it.
+const REFUSED: u32 = 3;
+
+/// How a poll stands, in the lane's memory.
+#[derive(Debug, Clone, Default)]
+pub struct Track {
+    /// Its interval.
+    pub every: Duration,
+    /// When it runs next.
+    pub next: Timestamp,
+    /// The cursor was looked at.
+    pub known: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    last: Option<Timestamp>,
+    items: u64,
+    brought: u64,
+    error: Option<String>,
+    raised: bool,
+}
+
+impl Track {
+    /// What people see.
+    #[must_use]
+    pub fn state(&self, name: &str) -> PollState {
+        PollState {
+            name: name.to_owned(),
+            last: self.last,
+            next: Some(self.next),
+            items: self.items,
+            error: self.error.clone(),
+        }
+    }
+
+    /// The same after a fault of our own.
+    #[must_use]
+    pub fn broken_down(&self, next: Timestamp) -> Self {
+        let error = Some("the poll broke down: a fault of Crossdock itself".to_owned());
+        Self { next, error, failures: self.failures + 1, ..self.clone() }
+    }
+}
+
+/// As kept in the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Cursor {
+    /// The newest time of any item of a run that came to its end. Never moves back.
+    newest: Option<Timestamp>,
+    /// When a run last came to its end.
+    at: Option<Timestamp>,
+    /// The run that is not at its end.
+    run: Option<Run>,
+    /// The config under which `seen` was gathered: another one may read the same items otherwise.
+    generation: String,
+    /// Digests of the items of the last run.
+    seen: Vec<String>,
+}
+
+/// A run that is not at its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Run {
+    /// What fills `{since}`, the same for all pages.
+    since: String,
+    /// What fills `{page}` next.
+    page: Option<String>,
+    /// The newest time so far.
+    newest: Option<Timestamp>,
+    /// Digests so far.
+    seen: Vec<String>,
+}
+
+/// The polls that the account runs, with their intervals.
+#[must_use]
+pub fn wanted(view: &View) -> BTreeMap<String, Duration> {
+    let settings = &view.account.polls;
+    let polls = view.manifest().polls.iter();
+    polls
+        .filter_map(|(name, poll)| {
+            let own = settings.get(name);
+            let on = own.and_then(|own| own.enabled).unwrap_or(true);
+            let every = own.and_then(|own| own.every).unwrap_or(poll.every);
+            (on && poll.mapping.is_some()).then(|| (name.clone(), every.max(Duration::from_secs(1))))
+        })
+        .collect()
+}
+
+/// Finds out from the cursor when the poll is due.
+pub async fn resume(shared: &Shared, name: &str, track: Track, now: Timestamp) -> Track {
+    match shared.deps.store.cursor(&shared.account, name).await {
+        Ok(value) => {
+            let cursor: Cursor =
+                value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+            let next = match (&cursor.run, cursor.at) {
+                (None, Some(at)) => later(at, track.every),
+                _ => now,
+            };
+            Track { next, known: true, last: cursor.at, ..track }
+        }
+        Err(error) => {
+            warn!(account = %shared.account, poll = name, %error, "the store does not give the poll's cursor");
+            Track { next: later(now, Duration::from_secs(1)), ..track }
+        }
+    }
+}
+
+/// Why a run stopped before its end.
+enum Stop {
+    /// The limit or the lease: not the poll's fault.
+    Wait(Timestamp, String),
+    /// The partner or the store did not play along.
+    Failed(Verdict),
+}
+
+/// Runs the poll for at most a few pages, `taken` paying for the first. A run that does not come to its end goes on where
+/// it stopped; one that fails keeps its cursor.
+pub async fn run_once(
+    shared: &Shared,
+    view: &View,
+    epoch: i64,
+    name: &str,
+    track: Track,
+    taken: Taken,
+) -> Track {
+    let now = shared.now();
+    let Some(read) = view.manifest().polls.get(name) else {
+        return Track { next: later(now, track.every), ..track };
+    };
+    let mut cursor: Cursor = match shared.deps.store.cursor(&shared.account, name).await {
+        Ok(value) => value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default(),
+        Err(error) => {
+            let stop = Stop::Wait(later(now, Duration::from_secs(1)), error.to_string());
+            return stopped(shared, view, name, track, stop).await;
+        }
+    };
+    let generation = &view.world.config.generation;
+    if cursor.generation != *generation {
+        cursor = Cursor { generation: generation.clone(), seen: Vec::new(), ..cursor };
+    }
+    let mut track = track;
+    if cursor.run.is_none() {
+        let since = read.since.as_ref().map(|since| page::since_text(since, cursor.newest, now));
+        let since = since.unwrap_or_default();
+        cursor.run = Some(Run { since, page: page::first(read), ..Run::default() });
+        track.brought = 0;
+    }
+    let mut taken = Some(taken);
+    for _ in 0..PAGES {
+        let paid = match taken.take() {
+            Some(taken) => taken,
+            None => match shared.take(&format!("poll.{name}"), Share::Poll) {
+                Ok(taken) => taken,
+                Err(until) => {
+                    let stop = Stop::Wait(until, "the limit is used up".to_owned());
+                    return stopped(shared, view, name, track, stop).await;
+                }
+            },
+        };
+        match one_page(shared, view, epoch, (name, read), &mut cursor, paid).await {
+            Ok(items) => {
+                track.brought += items;
+                track.failures = 0;
+            }
+            Err(stop) => return stopped(shared, view, name, track, stop).await,
+        }
+        if cursor.run.is_none() {
+            return finished(shared, name, track).await;
+        }
+    }
+    // There is more: others have their turn first.
+    Track { next: shared.now(), error: None, ..track }
+}
+
+/// Reads one page into the inbox. Gives how many items it brought; the cursor stands behind it then.
+async fn one_page(
+    shared: &Shared,
+    view: &View,
+    epoch: i64,
+    (name, read): (&str, &Read),
+    cursor: &mut Cursor,
+    taken: Taken,
+) -> Result<u64, Stop> {
+    let operation = format!("poll.{name}");
+    let run = cursor.run.clone().unwrap_or_default();
+    let fill = Fill::of(&view.account)
+        .with("since", run.since.clone())
+        .with("page", run.page.clone().unwrap_or_default());
+    let request = match request::build_read(view.manifest(), read, &fill) {
+        Ok(prepared) => prepared.request,
+        Err(error) => {
+            shared.untake(taken);
+            return Err(Stop::Failed(refused(format!("the request cannot be made: {error}"))));
+        }
+    };
+    let call = Call { operation: &operation, subject: &operation, request, ok: &[], fill: &fill };
+    let said = shared.call(view, epoch, call, taken).await.map_err(|unsent| unsent_stop(shared, &unsent))?;
+    let (Outcome::Done, Some(response)) = (said.verdict.class, said.response) else {
+        forget_page(shared, name, cursor, &said.verdict, &run).await;
+        return Err(Stop::Failed(said.verdict));
+    };
+    let found = match page::read(read, &response, &PageState { page: run.page.clone() }) {
+        Ok(found) => found,
+        Err(error) => return Err(Stop::Failed(refused(error.to_string()))),
+    };
+    let known: HashSet<&String> = cursor.seen.iter().chain(&run.seen).collect();
+    let marks: Vec<String> = found.items.iter().map(|item| mark(item)).collect();
+    let fresh = found.items.iter().zip(&marks).filter(|(_, mark)| !known.contains(mark));
+    let messages: Vec<NewMessage> =
+        fresh.map(|(item, _)| message(shared, read, &operation, item, Vec::new())).collect();
+    let mut next = Cursor { ..cursor.clone() };
+    let newest = run.newest.max(found.newest);
+    let mut seen: Vec<String> = run.seen.iter().cloned().chain(marks).collect();
+    seen.drain(..seen.len().saturating_sub(SEEN));
+    if found.next.is_some() {
+        next.run = Some(Run { page: found.next, newest, seen, ..run });
+    } else {
+        next.newest = next.newest.max(newest);
+        next.at = Some(shared.now());
+        next.seen = seen;
+        next.run = None;
+    }
+    let items = u64::try_from(messages.len()).unwrap_or(u64::MAX);
+    put(shared, name, messages, &next).await?;
+    *cursor = next;
+    Ok(items)
+}
+
+/// An item as a message.
+pub(crate) fn message(
+    shared: &Shared,
+    read: &Read,
+    topic: &str,
+    item: &Bytes,
+    headers: Vec<(String, String)>,
+) -> NewMessage {
+    NewMessage {
+        account: shared.account.clone(),
+        origin: Origin::Poll,
+        topic: topic.to_owned(),
+        mapping: read.mapping.clone().unwrap_or_default(),
+        event_id: None,
+        headers,
+        body: item.clone(),
+        received: shared.now(),
+        priority: 1,
+        shard: shard(&shared.account, &reference(item)),
+        context: None,
+    }
+}
+
+/// What an item calls itself, where that is easily seen: messages about one thing share a shard.
+fn reference(item: &[u8]) -> String {
+    let Ok(node) = Node::parse_json(item) else { return String::new() };
+    let id = ["order_id", "order", "id"].iter().find_map(|key| node.get(key).and_then(Node::text));
+    id.map_or_else(|| mark(item), std::borrow::Cow::into_owned)
+}
+
+fn mark(item: &[u8]) -> String {
+    hex::encode(&digest(&[&String::from_utf8_lossy(item)])[..8])
+}
+
+async fn put(shared: &Shared, name: &str, messages: Vec<NewMessage>, cursor: &Cursor) -> Result<(), Stop> {
+    let later_on = |error: String| Stop::Wait(later(shared.now(), Duration::from_secs(1)), error);
+    let value = serde_json::to_value(cursor).map_err(|error| later_on(error.to_string()))?;
+    let shards: HashSet<u16> = messages.iter().map(|message| message.shard).collect();
+    let cursor = Some((shared.account.clone(), name.to_owned(), value));
+    shared.deps.store.accept(messages, cursor).await.map_err(|error| later_on(error.to_string()))?;
+    for shard in shards {
+        shared.deps.bus.hint(Hint::Inbound { shard }).await;
+    }
+    Ok(())
+}
+
+/// A partner that refuses a page in the middle may have forgotten what its cursor meant: the run begins again.
+async fn forget_page(shared: &Shared, name: &str, cursor: &mut Cursor, verdict: &Verdict, run: &Run) {
+    if verdict.class == Outcome::Failed(ErrorClass::Rejected) && run.page.is_some() {
+        info!(account = %shared.account, poll = name, "the partner refuses the page; the run begins again");
+        let next = Cursor { run: None, ..cursor.clone() };
+        if put(shared, name, Vec::new(), &next).await.is_ok() {
+            *cursor = next;
+        }
+    }
+}
+
+fn refused(message: String) -> Verdict {
+    Verdict { class: Outcome::Failed(ErrorClass::Rejected), message, retry_after: None }
+}
+
+fn unsent_stop(shared: &Shared, unsent: &Unsent) -> Stop {
+    match unsent {
+        Unsent::Limit(until) => Stop::Wait(*until, unsent.to_string()),
+        Unsent::Token(message) => Stop::Failed(Verdict {
+            class: Outcome::Failed(ErrorClass::RefreshToken),
+            message: message.clone(),
+            retry_after: None,
+        }),
+        Unsent::Request(message) => Stop::Failed(refused(message.clone())),
+        Unsent::Lease | Unsent::Store(_) => {
+            Stop::Wait(later(shared.now(), Duration::from_secs(1)), unsent.to_string())
+        }
+    }
+}
+
+async fn finished(shared: &Shared, name: &str, track: Track) -> Track {
+    let now = shared.now();
+    debug!(account = %shared.account, poll = name, items = track.brought, "polled");
+    metrics::counter!("crossdock_polled_items_total", "account" => shared.account.0.clone(), "poll" => name.to_owned())
+        .increment(track.brought);
+    let mut raised = track.raised;
+    if raised {
+        raised = shared.announce(Vec::new(), vec![cause(shared, name)]).await.is_err();
+    }
+    // Up to a tenth sooner or later, so that the polls of many accounts do not run as one.
+    let spread = jitter(track.every / 5, shared.deps.clock.random());
+    let next = later(now, track.every * 9 / 10 + spread);
+    Track { next, last: Some(now), items: track.brought, error: None, failures: 0, raised, ..track }
+}
+
+async fn stopped(shared: &Shared, view: &View, name: &str, track: Track, stop: Stop) -> Track {
+    let verdict = match stop {
+        Stop::Wait(next, error) => return Track { next, error: Some(error), ..track },
+        Stop::Failed(verdict) => verdict,
+    };
+    let now = shared.now();
+    let failures = track.failures.saturating_add(1);
+    warn!(account = %shared.account, poll = name, failures, "a poll failed; its cursor stays");
+    let refused = verdict.class == Outcome::Failed(ErrorClass::Rejected);
+    let mut raised = track.raised;
+    if refused && failures >= REFUSED && !raised {
+        let text = format!("the poll `{name}` of {} fails: {}", shared.account, verdict.message);
+        let mut exception = shared.exception("poll_failed", cause(shared, name), text);
+        exception.help =
+            Some("what webhooks miss is not found while it fails; it is tried again by itself".to_owned());
+        raised = shared.announce(vec![exception], Vec::new()).await.is_ok();
+    }
+    let settings = view.retry();
+    let chance = shared.deps.clock.random();
+    let next = match retry::next(Failure::Limited, failures, now, now, verdict.retry_after, chance, &settings)
+    {
+        Next::At(at) => at,
+        Next::GiveUp => later(now, track.every),
+    };
+    Track { next, failures, error: Some(verdict.message), raised, ..track }
+}
+
+fn cause(shared: &Shared, name: &str) -> String {
+    format!("poll:{}:{name}", shared.account)
+}
