@@ -29,7 +29,7 @@ impl Check {
         } else {
             loaded.problems.iter().for_each(print);
             let warnings = loaded.problems.len() - errors;
-            match &loaded.world {
+            match loaded.world.as_ref().filter(|_| errors == 0) {
                 Some(world) => say(format_args!(
                     "{}: in order: {}, {}, {}{}",
                     globals.config.display(),
@@ -41,7 +41,7 @@ impl Check {
                 None => complain(format_args!("{}: {}", globals.config.display(), count(errors, "error"))),
             }
         }
-        Ok(if loaded.world.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if errors == 0 && loaded.world.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

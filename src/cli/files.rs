@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::{self, Sources, World, embedded};
 use crate::connector;
-use crate::diagnostic::{Diagnostic, Severity, place};
+use crate::diagnostic::{Diagnostic, place};
 
 /// Files larger than this are left alone: nobody edits them.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -17,7 +17,8 @@ const MOST_DEPTH: usize = 8;
 /// What came of loading.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The checked generation; none after an error.
+    /// The generation; none when `config.toml` itself is wrong. A connector or mapping with an error is left out of it:
+    /// what needs it waits as an exception, and the daemon goes on.
     pub world: Option<World>,
     /// All that was read, for tests of mappings and for messages.
     pub sources: Sources,
@@ -47,9 +48,6 @@ pub fn load(config: &Path) -> Loaded {
     problems.sort_by(|one, other| {
         (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
     });
-    if problems.iter().any(|found| found.severity == Severity::Error) {
-        world = None;
-    }
     Loaded { world, sources, problems }
 }
 

@@ -59,11 +59,14 @@ pub struct Options {
     pub queue: usize,
     /// Connections that read.
     pub readers: usize,
+    /// The caller knows that no other process works on the file (it holds a lock on it): leases that an earlier process
+    /// left behind end at once instead of running out.
+    pub sole: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { inline: false, vfs: None, queue: 4096, readers: 3 }
+        Self { inline: false, vfs: None, queue: 4096, readers: 3, sole: false }
     }
 }
 
@@ -92,7 +95,7 @@ impl SqliteStore {
     /// When the file cannot be opened or written, is no store, or was written by a newer version.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Arc<Self>, StoreError> {
         let path: PathBuf = path.as_ref().to_owned();
-        let Options { inline, vfs, queue, readers } = options;
+        let Options { inline, vfs, queue, readers, sole } = options;
         let vfs = vfs.as_deref();
         if vfs.is_none() {
             make_private(&path)?;
@@ -100,10 +103,12 @@ impl SqliteStore {
         let mode = if inline {
             let mut db = schema::connect(&path, vfs, Role::Only)?;
             schema::migrate(&mut db)?;
+            schema::end_leases(&db, sole)?;
             Mode::Inline(Mutex::new(Some(db)))
         } else {
             let mut first = schema::connect(&path, vfs, Role::Keeper)?;
             schema::migrate(&mut first)?;
+            schema::end_leases(&first, sole)?;
             Mode::Threads(Arc::new(Threads::start(&path, vfs, queue, readers)?))
         };
         Ok(Arc::new(Self { mode }))

@@ -82,3 +82,12 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+/// Ends the leases of an earlier process, when it is known (`sole`) that it is no more. Epochs stay: what it had in
+/// flight is unknown to the next owner.
+pub(super) fn end_leases(db: &Connection, sole: bool) -> Result<(), Fault> {
+    if sole {
+        db.execute("UPDATE lease SET until = 0", [])?;
+    }
+    Ok(())
+}
