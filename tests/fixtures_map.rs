@@ -83,8 +83,8 @@ fn files(folder: &Path, system: &str) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder.join(system))
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
-        .filter(|name| name.ends_with(".json") && !name.ends_with(".headers.json"))
-        .map(|name| name.trim_end_matches(".json").to_owned())
+        .filter_map(|name| Some(name.strip_suffix(".json")?.to_owned()))
+        .filter(|name| Path::new(name).extension().is_none())
         .collect();
     names.sort_by_key(|name| {
         let (kind, number) = name.rsplit_once('-').unwrap_or((name, "0"));
