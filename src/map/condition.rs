@@ -107,7 +107,9 @@ impl Cond {
             let holds = match clause {
                 Clause::Test(path, test) => {
                     let found = path.find(spot)?;
-                    found.iter().for_each(|node| read(node));
+                    for node in &found {
+                        read(node);
+                    }
                     let mut values = Vec::new();
                     for node in found {
                         values_of(node, &mut values);

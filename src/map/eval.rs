@@ -1,14 +1,16 @@
 //! Runs a compiled mapping over a payload. Bounded: every step over a value of the payload is charged to a budget.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
-use crate::canonical::When;
 use crate::canonical::schema::Ty;
+use crate::canonical::{Currency, When};
 
 use super::condition::{Cond, number};
 use super::convert::Trouble;
@@ -47,6 +49,7 @@ pub(super) struct Eval<'p, 'n> {
     pub ctx: &'p Context,
     pub ctx_zone: Option<TimeZone>,
     pub empty: &'p [String],
+    pub exponents: &'p BTreeMap<String, u32>,
     pub budget: Cell<u64>,
     pub errors: RefCell<Vec<RecordError>>,
     /// Where in the payload we are, for messages: path and number of each row.
@@ -72,11 +75,12 @@ impl<'p, 'n> Eval<'p, 'n> {
         name: &'p str,
         root: &'n Node<'n>,
         ctx: &'p Context,
-        empty: &'p [String],
+        (empty, exponents): (&'p [String], &'p BTreeMap<String, u32>),
         trace: Option<&'p Trace>,
     ) -> Self {
         Self {
             name,
+            exponents,
             root,
             ctx,
             ctx_zone: ctx.zone.as_deref().and_then(super::time::zone),
@@ -87,6 +91,12 @@ impl<'p, 'n> Eval<'p, 'n> {
             rule: RefCell::default(),
             trace,
         }
+    }
+
+    /// How many decimal places make the minor unit: as the mapping says, else the manifest, else ISO 4217.
+    pub fn exponent(&self, currency: Currency) -> u32 {
+        let of = |table: &BTreeMap<String, u32>| table.get(currency.code()).copied();
+        of(self.exponents).or_else(|| of(&self.ctx.exponents)).unwrap_or_else(|| currency.exponent())
     }
 
     pub fn spot<'a>(&'a self, here: &Here<'a, 'n>) -> Spot<'a, 'n> {
@@ -102,7 +112,9 @@ impl<'p, 'n> Eval<'p, 'n> {
     pub fn find(&self, path: &Path, here: &Here<'_, 'n>) -> Result<Vec<&'n Node<'n>>, Trouble> {
         let found = path.find(&self.spot(here)).map_err(|fault| trouble_of(path, fault))?;
         if let Some(trace) = self.trace {
-            found.iter().for_each(|node| trace.read(node));
+            for node in &found {
+                trace.read(node);
+            }
         }
         Ok(found)
     }
@@ -162,11 +174,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             let mut keyed = Vec::with_capacity(stacks.len());
             for stack in stacks {
                 let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
-                let key = self
-                    .find(&sort.by, &inner)?
-                    .into_iter()
-                    .find_map(Node::text)
-                    .map(|text| text.into_owned());
+                let key = self.find(&sort.by, &inner)?.into_iter().find_map(Node::text).map(Cow::into_owned);
                 keyed.push((key, stack));
             }
             keyed.sort_by(|(a, _), (b, _)| {
@@ -217,7 +225,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             let mut key = Vec::new();
             for path in &source.group {
                 let found = self.find(path, &inner)?;
-                key.push(found.into_iter().find_map(Node::text).map(|text| text.into_owned()));
+                key.push(found.into_iter().find_map(Node::text).map(Cow::into_owned));
             }
             let at = *places.entry(key).or_insert(groups.len());
             match groups.get_mut(at) {
@@ -248,7 +256,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             }
         }
         // A row that is made without `each` and says nothing is no row.
-        if !(alone && !filled.told) {
+        if !alone || filled.told {
             for field in missing {
                 failed = true;
                 self.fail(&field.full, &field.loc, self.missing(field, here));
@@ -340,21 +348,18 @@ impl<'p, 'n> Eval<'p, 'n> {
                 let Some(first) = group.first() else { continue };
                 let inner =
                     Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
-                let _label = self.label(part.rows.each.as_ref(), first.number, out.len(), &field.full);
+                let row_label = self.label(part.rows.each.as_ref(), first.number, out.len(), &field.full);
                 match self.block(&part.block, &inner, alone) {
                     Ok(filled) if filled.told || !alone => out.push(Value::Object(filled.fields)),
                     Ok(_) => {}
                     Err(Failed) => failed = true,
                 }
-                if let Some(label) = _label {
+                if let Some(label) = row_label {
                     self.labels.borrow_mut().truncate(label);
                 }
             }
         }
-        match failed {
-            true => Err(Failed),
-            false => Ok((!out.is_empty()).then_some(Value::Array(out))),
-        }
+        if failed { Err(Failed) } else { Ok((!out.is_empty()).then_some(Value::Array(out))) }
     }
 
     /// Notes the row for messages; gives what to truncate the labels to afterwards.

@@ -54,7 +54,8 @@ impl Inbound {
 
     /// The same, and notes on the way.
     pub(super) fn run_traced<'n>(&self, root: &'n Node<'n>, ctx: &Context, trace: Option<&Trace>) -> Mapped {
-        let eval = Eval::new(&self.program.name, root, ctx, &self.program.empty, trace);
+        let eval =
+            Eval::new(&self.program.name, root, ctx, (&self.program.empty, &self.program.exponents), trace);
         let mut facts = Vec::new();
         self.message(&eval, &mut facts);
         let errors = eval.errors.take();
@@ -77,7 +78,7 @@ impl Inbound {
         Loc { file: format!("mappings/{}.in.toml", self.program.name).into(), line: 1, column: 1 }
     }
 
-    fn message<'n>(&self, eval: &Eval<'_, 'n>, facts: &mut Vec<MappedFact>) {
+    fn message(&self, eval: &Eval<'_, '_>, facts: &mut Vec<MappedFact>) {
         let root = Here { record: eval.root, rows: &[], number: 0, group: &[] };
         match self.records(eval, &root) {
             Err(trouble) => {

@@ -1,16 +1,30 @@
-//! A compiled `.out.toml`.
+//! A compiled `.out.toml`: our document in, the partner's body out.
 
-use serde_json::Value;
+use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde_json::{Map, Number, Value};
+
+use crate::canonical::{Money, When};
 use crate::config::sources::Sources;
 use crate::diagnostic::Diagnostic;
 
-use super::RecordError;
+use super::compile;
+use super::convert::{self, Trouble, short};
+use super::eval::{Eval, Failed, Here};
+use super::node::Node;
+use super::program::{As, OutField, OutObject, OutPlan, OutProgram, OutRows, Rule, Source, Unit};
+use super::values::Val;
+use super::{Context, RecordError};
 
 /// An outbound mapping with its overlays, compiled.
 #[derive(Debug, Clone)]
 pub struct Outbound {
+    program: Arc<OutProgram>,
     version: String,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Outbound {
@@ -24,26 +38,323 @@ impl Outbound {
         name: &str,
         overlays: &[String],
     ) -> Result<Self, Vec<Diagnostic>> {
-        let file = format!("mappings/{connector}/{name}.out.toml");
-        let missing = overlays.iter().chain([&file]).find(|file| sources.get(file).is_none());
-        match missing {
-            Some(file) => Err(vec![Diagnostic::whole(file, "there is no such file")]),
-            None => Ok(Self { version: format!("{connector}/{name}@00000000") }),
-        }
+        let loaded = compile::load(sources, connector, name, ".out.toml", overlays)?;
+        let (program, warnings) = loaded.outbound()?;
+        Ok(Self { program: Arc::new(program), version: loaded.version, warnings })
     }
 
-    /// The partner's body for `source`, our document.
+    /// The partner's body for `source`, our document. What is absent is left out.
     ///
     /// # Errors
     /// When a required field is missing or a value does not fit.
     pub fn encode(&self, source: &Value) -> Result<Value, RecordError> {
-        let _ = source;
-        Ok(Value::Null)
+        self.encode_with(source, &Context::default())
+    }
+
+    /// The same, with the manifest's exponents and the account's zone.
+    ///
+    /// # Errors
+    /// When a required field is missing or a value does not fit.
+    pub fn encode_with(&self, source: &Value, ctx: &Context) -> Result<Value, RecordError> {
+        let root = Node::from_value(source);
+        let settings = (self.program.empty.as_slice(), &self.program.exponents);
+        let eval = Eval::new(&self.program.name, &root, ctx, settings, None);
+        let writer = Writer { eval: &eval };
+        let here = Here { record: &root, rows: &[], number: 0, group: &[] };
+        let body = match &self.program.body {
+            Some(plan) => writer.plan("body", plan, &here),
+            None => Ok(None),
+        };
+        match body {
+            Ok(body) => Ok(body.unwrap_or_else(|| Value::Object(Map::new()))),
+            Err(Failed) => Err(eval.errors.take().into_iter().next().unwrap_or(RecordError {
+                kind: "internal".to_owned(),
+                cause: format!("internal:{}", self.program.name),
+                message: "the body could not be made".to_owned(),
+                help: None,
+            })),
+        }
     }
 
     /// Connector, name and a digest of everything that was compiled.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What works, but probably not as meant.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+}
+
+struct Writer<'e, 'p, 'n> {
+    eval: &'e Eval<'p, 'n>,
+}
+
+impl<'n> Writer<'_, '_, 'n> {
+    fn plan(&self, full: &str, plan: &OutPlan, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+        match plan {
+            OutPlan::Rule { rule, way, several } => self
+                .value(rule, way, *several, here)
+                .map_err(|trouble| self.eval.fail(full, &rule.loc, trouble)),
+            OutPlan::Object(object) => self.object(object, here),
+            OutPlan::Rows(parts) => self.rows(full, parts, here),
+        }
+    }
+
+    fn object(&self, object: &OutObject, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+        let loc = object.fields.first().map(|field| &field.loc);
+        let fail = |trouble| match loc {
+            Some(loc) => self.eval.fail("", loc, trouble),
+            None => Failed,
+        };
+        if !self.eval.holds(object.when.as_ref(), here).map_err(fail)? {
+            return Ok(None);
+        }
+        let mut rows = here.rows.to_vec();
+        if !object.from.is_empty() {
+            let mut base = None;
+            for path in &object.from {
+                base = self.eval.find(path, here).map_err(fail)?.into_iter().find(|node| !node.is_absent());
+                if base.is_some() {
+                    break;
+                }
+            }
+            let Some(base) = base else { return Ok(None) };
+            rows.push(base);
+        }
+        let inner = Here { rows: &rows, ..*here };
+        let mut out = Map::new();
+        for field in &object.fields {
+            if let Some(value) = self.field(field, &inner)? {
+                out.insert(field.name.clone(), value);
+            }
+        }
+        Ok((object.keep || !out.is_empty()).then_some(Value::Object(out)))
+    }
+
+    fn field(&self, field: &OutField, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+        let value = self.plan(&field.full, &field.plan, here)?;
+        if value.is_none() && field.required {
+            let mut message = format!("`{}` is missing", field.name);
+            if let OutPlan::Rule { rule, .. } = &field.plan {
+                for why in self.eval.why_empty(rule, here) {
+                    message = format!("{message}: {why}");
+                }
+            }
+            return Err(self.eval.fail(&field.full, &field.loc, Trouble::new("missing", message)));
+        }
+        Ok(value)
+    }
+
+    fn rows(&self, full: &str, parts: &[OutRows], here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+        let mut out = Vec::new();
+        let mut keep = false;
+        for part in parts {
+            keep |= part.object.keep;
+            let fail = |trouble| self.eval.fail(full, &part.loc, trouble);
+            if !self.eval.holds(part.when.as_ref(), here).map_err(fail)? {
+                continue;
+            }
+            let stacks = self.eval.stacks(&part.rows, here).map_err(fail)?;
+            for group in self.eval.groups(&part.rows, stacks, here).map_err(fail)? {
+                let Some(first) = group.first() else { continue };
+                let inner =
+                    Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
+                let label = self.eval.label(part.rows.each.as_ref(), first.number, 0, "");
+                out.extend(self.object(&part.object, &inner)?);
+                if let Some(label) = label {
+                    self.eval.labels.borrow_mut().truncate(label);
+                }
+            }
+        }
+        Ok((keep || !out.is_empty()).then_some(Value::Array(out)))
+    }
+
+    fn value(
+        &self,
+        rule: &Rule,
+        way: &As,
+        several: bool,
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<Value>, Trouble> {
+        if several {
+            let mut out = Vec::new();
+            for val in self.eval.many(rule, here)? {
+                out.extend(self.write(&val, way, rule)?);
+            }
+            return if out.is_empty() { self.default(rule, way) } else { Ok(Some(Value::Array(out))) };
+        }
+        // The literal of a rule keeps its kind: `{ const = true }` is no text.
+        if let (Source::Const(text), As::Kept) = (&rule.source, way) {
+            return Ok(self.eval.holds(rule.when.as_ref(), here)?.then(|| literal(rule, text)));
+        }
+        if let (Source::First(rules), true) = (&rule.source, self.eval.holds(rule.when.as_ref(), here)?) {
+            for rule in rules {
+                if let Some(value) = self.value(rule, way, false, here)? {
+                    return Ok(Some(value));
+                }
+            }
+            return self.default(rule, way);
+        }
+        match self.eval.one(rule, here)? {
+            Some(val) => match self.write(&val, way, rule)? {
+                Some(value) => Ok(Some(value)),
+                None => self.default(rule, way),
+            },
+            None => self.default(rule, way),
+        }
+    }
+
+    fn default(&self, rule: &Rule, way: &As) -> Result<Option<Value>, Trouble> {
+        let Some(text) = &rule.mods.default else { return Ok(None) };
+        if *way == As::Kept || text.is_empty() {
+            return Ok(Some(if rule.mods.default_is_text {
+                Value::String(text.clone())
+            } else {
+                bare(text)
+            }));
+        }
+        self.write(&Val::Text(text.clone().into()), way, rule)
+    }
+
+    fn write(&self, val: &Val<'n>, way: &As, rule: &Rule) -> Result<Option<Value>, Trouble> {
+        if *way == As::Kept {
+            return Ok(Some(match val {
+                Val::Text(text) => Value::String(text.to_string()),
+                Val::Num(text) => bare(text),
+                Val::Bool(yes) => Value::Bool(*yes),
+                Val::Node(node) => whole(node),
+            }));
+        }
+        let Some(text) = val.text() else {
+            return Err(Trouble::new("bad_value", "an object or a list has no one value")
+                .help("go on to one of its fields, or leave `as` out to send it whole"));
+        };
+        let money = || text.parse::<Money>().map_err(|error| Trouble::new("bad_value", error.to_string()));
+        let time = || {
+            text.parse::<When>()
+                .map_err(|_| Trouble::new("bad_value", format!("`{}` is no time", short(text))))
+        };
+        Ok(Some(match way {
+            As::Kept | As::Text => Value::String(text.to_owned()),
+            As::Integer => Value::from(convert::integer(text)?),
+            As::Decimal => Value::String(convert::decimal(text)?.to_string()),
+            As::Number => json_number(convert::decimal(text)?)?,
+            As::Boolean => Value::Bool(convert::boolean(text)?),
+            As::Minor => {
+                let money = money()?;
+                let code = money.currency();
+                let exponent = self.eval.exponent(code);
+                let minor = money.minor(exponent).and_then(|minor| minor.to_i64()).ok_or_else(|| {
+                    Trouble::new(
+                        "bad_value",
+                        format!("{money} is no whole number of minor units of {exponent} places"),
+                    )
+                })?;
+                Value::from(minor)
+            }
+            As::Major => match convert::decimal(text) {
+                Ok(amount) => Value::String(amount.to_string()),
+                Err(_) => {
+                    let printed = money()?.to_string();
+                    Value::String(printed.split(' ').next().unwrap_or_default().to_owned())
+                }
+            },
+            As::Currency => match money() {
+                Ok(money) => Value::String(money.currency().to_string()),
+                Err(_) => Value::String(convert::currency(text)?.to_string()),
+            },
+            As::Time(format) => {
+                let when = time()?;
+                let written =
+                    super::time::write(&when, format, rule.mods.zone.as_ref().or(utc_of(format)))
+                        .ok_or_else(|| Trouble::new("bad_value", format!("{when} cannot be written so")))?;
+                match format {
+                    super::time::Format::Unix | super::time::Format::UnixMs => bare(&written),
+                    _ => Value::String(written),
+                }
+            }
+            As::Weight(unit) => {
+                let Unit::Grams(factor) = unit else { return Ok(None) };
+                let grams = convert::decimal(text)?;
+                let value = grams.checked_div(*factor).unwrap_or_default().round_dp(4).normalize();
+                json_number(value)?
+            }
+            As::Alpha3 => {
+                let code = convert::country(text)?;
+                let country = celes::Country::from_alpha2(&code)
+                    .map_err(|_| Trouble::new("bad_value", format!("`{code}` has no three-letter code")))?;
+                Value::String(country.alpha3.to_owned())
+            }
+            As::FirstName => match text.trim().rsplit_once(' ') {
+                Some((first, _)) => Value::String(first.trim().to_owned()),
+                None => Value::String(text.trim().to_owned()),
+            },
+            As::LastName => match text.trim().rsplit_once(' ') {
+                Some((_, last)) => Value::String(last.to_owned()),
+                None => return Ok(None),
+            },
+        }))
+    }
+}
+
+/// Times without an offset of their own are written in UTC unless a zone is set.
+fn utc_of(format: &super::time::Format) -> Option<&'static TimeZone> {
+    const UTC: TimeZone = TimeZone::UTC;
+    static ZONE: TimeZone = UTC;
+    match format {
+        super::time::Format::Pattern { letters, .. } if !letters.contains('Z') => Some(&ZONE),
+        _ => None,
+    }
+}
+
+fn literal(rule: &Rule, text: &str) -> Value {
+    if rule.mods.const_is_text { Value::String(text.to_owned()) } else { bare(text) }
+}
+
+/// A bare word of the mapping or a number of our document: true, false, or a number.
+fn bare(text: &str) -> Value {
+    match text {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => super::condition::number(text)
+            .and_then(|number| json_number(number).ok())
+            .unwrap_or_else(|| Value::String(text.to_owned())),
+    }
+}
+
+/// A JSON number that prints with the same digits; never one that was rounded.
+fn json_number(value: Decimal) -> Result<Value, Trouble> {
+    let value = value.normalize();
+    if value.is_integer()
+        && let Some(whole) = value.to_i64()
+    {
+        return Ok(Value::from(whole));
+    }
+    let text = value.to_string();
+    text.parse::<f64>()
+        .ok()
+        .filter(|float| float.to_string() == text)
+        .and_then(Number::from_f64)
+        .map(Value::Number)
+        .ok_or_else(|| {
+            Trouble::new("bad_value", format!("{text} has too many digits for a JSON number"))
+                .help("send it as text: as = \"decimal\"")
+        })
+}
+
+fn whole(node: &Node<'_>) -> Value {
+    match node {
+        Node::Null => Value::Null,
+        Node::Bool(yes) => Value::Bool(*yes),
+        Node::Num(text) => bare(text),
+        Node::Str(text) => Value::String(text.to_string()),
+        Node::List(items) => Value::Array(items.iter().map(whole).collect()),
+        Node::Map(entries) => {
+            Value::Object(entries.iter().map(|(key, value)| (key.to_string(), whole(value))).collect())
+        }
     }
 }

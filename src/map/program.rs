@@ -26,6 +26,8 @@ pub(super) struct Program {
     pub nothing: Option<Cond>,
     /// Texts that count as absent.
     pub empty: Vec<String>,
+    /// Minor-unit exponents that differ from ISO 4217; the manifest's besides.
+    pub exponents: std::collections::BTreeMap<String, u32>,
     pub facts: Vec<FactRule>,
 }
 
@@ -139,6 +141,9 @@ pub(super) struct Mods {
     pub upper: bool,
     pub lookup: Option<Arc<Lookup>>,
     pub default: Option<String>,
+    /// Whether the literals of `default` and `const` stand in quotes.
+    pub default_is_text: bool,
+    pub const_is_text: bool,
     pub required: bool,
     pub abs: bool,
     pub negate: bool,
@@ -179,4 +184,76 @@ pub(super) fn grams(unit: &str) -> Option<Decimal> {
         _ => return None,
     };
     text.parse().ok()
+}
+
+/// An outbound mapping.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OutProgram {
+    /// `shopify/fulfilment.create`.
+    pub name: String,
+    /// Texts that count as absent.
+    pub empty: Vec<String>,
+    /// Minor-unit exponents of the partner that differ from ISO 4217.
+    pub exponents: std::collections::BTreeMap<String, u32>,
+    pub body: Option<OutPlan>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum OutPlan {
+    Rule { rule: Box<Rule>, way: As, several: bool },
+    Object(OutObject),
+    Rows(Vec<OutRows>),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct OutObject {
+    pub when: Option<Cond>,
+    pub from: Vec<Path>,
+    /// Written even when it is empty.
+    pub keep: bool,
+    pub fields: Vec<OutField>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct OutField {
+    pub name: String,
+    /// `body.order.line_items.sku`.
+    pub full: String,
+    pub loc: Loc,
+    pub required: bool,
+    pub plan: OutPlan,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct OutRows {
+    pub loc: Loc,
+    pub when: Option<Cond>,
+    pub rows: RowSource,
+    pub object: OutObject,
+}
+
+/// How a value is written for the partner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum As {
+    /// As it stands in our document.
+    Kept,
+    Text,
+    /// A JSON integer.
+    Integer,
+    /// A JSON number that has the same digits.
+    Number,
+    /// A decimal as text.
+    Decimal,
+    Boolean,
+    /// Money as an integer of minor units.
+    Minor,
+    /// The amount of money as text.
+    Major,
+    /// The currency of money.
+    Currency,
+    Time(Format),
+    Weight(Unit),
+    Alpha3,
+    FirstName,
+    LastName,
 }

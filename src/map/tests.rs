@@ -241,3 +241,71 @@ fn a_message_cannot_run_without_bounds() {
     assert_eq!(mapped.errors[0].kind, "too_large");
     assert!(mapped.errors.len() <= 50);
 }
+
+fn encode(mapping: &str, source: &Value) -> Result<Value, super::RecordError> {
+    let mut sources = Sources::default();
+    sources.insert("mappings/shop/send.out.toml", mapping);
+    super::Outbound::compile(&sources, "shop", "send", &[])
+        .unwrap_or_else(|problems| {
+            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })
+        .encode(source)
+}
+
+#[test]
+fn a_body_is_made_of_our_document() {
+    let mapping = r#"
+[mapping]
+exponents = { ISK = 2 }
+[body]
+id = { path = "ref", required = true }
+note = "order.note"
+amount = { path = "amount", as = "minor" }
+krona = { path = "krona", as = "minor" }
+price = { path = "amount", as = "amount", default = "0.00" }
+free = { path = "none", as = "major", default = "0.00" }
+code = { path = "amount", as = "currency" }
+day = { path = "at", as = "YYYY-MM-DD" }
+stamp = { path = "at", as = "unix" }
+ounces = { path = "grams", as = "weight", unit = "oz" }
+rate = { path = "rate", as = "number" }
+yes = { const = true }
+yes_text = { const = "true" }
+count = 'count'
+tags = { list = "tags[*]" }
+country = { path = "country", as = "alpha3" }
+first = { first = [{ path = "name", as = "first_name" }] }
+raw = "lines[0]"
+set.from = "ref"
+[body.nothing]
+a = "none"
+[body.to]
+from = "address"
+use = "address"
+[body.to.set]
+path = "^.ref"
+[body.lines]
+each = "lines"
+where = { quantity = { gt = 0 } }
+sku = { path = "sku", required = true }
+quantity = { path = "quantity", as = "integer" }
+[fragment.address]
+first_name = { path = "name", as = "first_name" }
+last_name = { path = "name", as = "last_name" }
+"#;
+    let mapping = mapping.replace("{ first = [{ path = \"name\", as = \"first_name\" }] }", "\"ref\"");
+    let source = json!({"ref":"ord_1","amount":"12.5 EUR","krona":"5 ISK","at":"2025-01-02T23:30:00-05:00","grams":"56.69904625",
+        "rate":"0.19","count":3,"tags":["a","b"],"country":"DE","address":{"name":"Ann B. Cole"},
+        "lines":[{"sku":"A","quantity":2},{"sku":"B","quantity":0}]});
+    assert_eq!(
+        encode(&mapping, &source).unwrap(),
+        json!({"id":"ord_1","amount":1250,"krona":500,"price":"12.50","free":"0.00","code":"EUR","day":"2025-01-03",
+            "stamp":1_735_878_600,"ounces":2,"rate":0.19,"yes":true,"yes_text":"true","count":3,"tags":["a","b"],
+            "country":"DEU","first":"ord_1","raw":{"sku":"A","quantity":2},"from":"ord_1",
+            "to":{"first_name":"Ann B.","last_name":"Cole","path":"ord_1"},"lines":[{"sku":"A","quantity":2}]})
+    );
+    let error = encode(&mapping, &json!({"order":{}})).unwrap_err();
+    assert_eq!((error.kind.as_str(), error.cause.as_str()), ("missing", "missing:shop/send:body.id"));
+    let error = encode(&mapping, &json!({"ref":"1","amount":"12.505 EUR"})).unwrap_err();
+    assert!(error.message.contains("body.amount: 12.505 EUR is no whole number of minor units"), "{error}");
+}

@@ -448,9 +448,7 @@ impl<'n> Eval<'_, 'n> {
 
     /// The money that a text, a number or an object `{ amount, currency }` tells.
     pub fn money(&self, val: &Val<'n>, mods: &Mods, here: &Here<'_, 'n>) -> Result<Money, Trouble> {
-        let exponent = |currency: Currency| {
-            self.ctx.exponents.get(currency.code()).copied().unwrap_or(currency.exponent())
-        };
+        let exponent = |currency: Currency| self.exponent(currency);
         if let Val::Node(node) = val {
             let get = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
             let amount = get(&["amount", "value"]);

@@ -85,7 +85,7 @@ impl Loaded {
     }
 
     /// `each`, `where`, `where_also`, `sort`, `group`; rows lie deeper by as many lists as `each` goes through.
-    fn row_source(&self, reader: &Reader<'_>, env: &mut Env) -> RowSource {
+    pub(super) fn row_source(&self, reader: &Reader<'_>, env: &mut Env) -> RowSource {
         let each = reader.text("each").and_then(|(text, at)| self.path(text, at));
         let mut only = reader.get("where").map(|tree| Cond::compile(&self.files, tree));
         if let Some(tree) = reader.get("where_also") {
@@ -120,7 +120,7 @@ impl Loaded {
     }
 
     /// The table with the fields of the fragment that it uses, where it has none of its own.
-    fn with_fragment(&self, reader: &Reader<'_>, table: &Table) -> Table {
+    pub(super) fn with_fragment(&self, reader: &Reader<'_>, table: &Table) -> Table {
         let mut merged = table.clone();
         let mut seen: Vec<String> = Vec::new();
         let mut next = reader.text("use").map(|(name, at)| (name.to_owned(), at));

@@ -1,6 +1,7 @@
 //! From TOML to a [`Program`]: every mistake is reported with its place.
 
 mod block;
+mod outbound;
 mod overlay;
 mod rule;
 
@@ -206,6 +207,40 @@ impl Loaded {
         reader.get(name).map(|tree| Cond::compile(&self.files, tree))
     }
 
+    /// `exponents = { ISK = 2 }`: how many decimal places the partner's minor units have.
+    fn exponents(&self, reader: &Reader<'_>) -> BTreeMap<String, u32> {
+        let mut exponents = BTreeMap::new();
+        for (key, tree) in reader.sub("exponents").map(|table| table.entries.as_slice()).unwrap_or_default() {
+            match (
+                self.fixed_currency(&key.name, key.place),
+                tree.scalar().and_then(|text| text.parse().ok()),
+            ) {
+                (Some(_), Some(places @ 0..=6)) => {
+                    exponents.insert(key.name.to_uppercase(), places);
+                }
+                (None, _) => {}
+                _ => {
+                    self.report(self.error(tree.place, "no number of decimal places").help("expected 0 to 6"))
+                }
+            }
+        }
+        exponents
+    }
+
+    /// A list of paths; `{ first = [ … ] }` means the same.
+    fn currency_paths(&self, reader: &Reader<'_>) -> Vec<Path> {
+        match reader.table.get("currency_from").and_then(Tree::table) {
+            Some(table) => {
+                reader.get("currency_from");
+                let inner = Reader::new(&self.files, table);
+                let paths = self.paths(&inner, "first");
+                inner.finish("`currency_from`");
+                paths
+            }
+            None => self.paths(reader, "currency_from"),
+        }
+    }
+
     /// `zone = "America/New_York"`.
     fn zone(&self, reader: &Reader<'_>) -> Option<TimeZone> {
         let (text, at) = reader.text("zone")?;
@@ -236,7 +271,7 @@ impl Loaded {
 
     /// Reads what the tables around rules may set for them: `currency_from`, `unit`, `zone`.
     fn settings(&self, reader: &Reader<'_>, env: &mut Env) {
-        let paths = self.paths(reader, "currency_from");
+        let paths = self.currency_paths(reader);
         if !paths.is_empty() {
             env.currency = paths.into_iter().map(|path| (CurrencyFrom::Path(path), env.depth)).collect();
         }
@@ -264,6 +299,7 @@ impl Loaded {
                 .map(|(text, _)| text.to_owned())
                 .collect();
             self.settings(&reader, &mut env);
+            program.exponents = self.exponents(&reader);
             if let Some((code, at)) = reader.text("currency") {
                 env.currency.extend(self.fixed_currency(code, at).map(|from| (from, 0)));
             }

@@ -30,16 +30,12 @@ pub(super) fn lay_over(files: &Files, of: &str, base: &mut Table, over: Table) {
     }
 }
 
-/// Whether a table of an outbound body is one rule.
+/// Whether an entry of an outbound body is one rule; with `each` only list, sum and count make it one.
 pub(in crate::map) fn is_rule(tree: &Tree) -> bool {
-    match &tree.kind {
-        Kind::Table(table) => {
-            is_unset(tree)
-                || (!["each", "set"].iter().any(|name| table.get(name).is_some())
-                    && super::rule::SOURCES.iter().any(|name| table.get(name).is_some()))
-        }
-        _ => true,
-    }
+    let Kind::Table(table) = &tree.kind else { return true };
+    let has = |name: &&str| table.get(name).is_some();
+    let sources: &[&str] = if has(&"each") { &["list", "sum", "count"] } else { &super::rule::SOURCES };
+    is_unset(tree) || (!has(&"set") && sources.iter().any(|name| has(&name)))
 }
 
 fn header(files: &Files, of: &str, over: &Table) -> Vec<(String, String, Place)> {

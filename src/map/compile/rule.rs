@@ -303,6 +303,7 @@ impl Loaded {
         }
         if let Some(tree) = reader.get("default") {
             mods.default = tree.scalar();
+            mods.default_is_text = tree.text().is_some();
             if mods.default.is_none() {
                 reader.wrong(
                     tree,
@@ -311,6 +312,7 @@ impl Loaded {
                 );
             }
         }
+        mods.const_is_text = reader.get("const").is_some_and(|tree| tree.text().is_some());
         if let Some(tree) = reader.get("lookup") {
             mods.lookup = self.lookup(tree).or(mods.lookup);
         }
@@ -347,7 +349,7 @@ impl Loaded {
     }
 
     fn money_mods(&self, reader: &Reader<'_>, target: For, mods: &mut Mods) {
-        let paths = self.paths(reader, "currency_from");
+        let paths = self.currency_paths(reader);
         if !paths.is_empty() {
             mods.currency = paths.into_iter().map(CurrencyFrom::Path).collect();
         }
