@@ -31,7 +31,7 @@ fn pages_show_what_the_store_holds_and_fit_wide_and_narrow() {
         ("overview", "/".to_owned(), "Newest orders"),
         ("orders", "/orders".to_owned(), "#1063"),
         ("order", format!("/orders/{id}"), "Ada Lovelace"),
-        ("exceptions", "/exceptions".to_owned(), "Unknown sku"),
+        ("exceptions", "/exceptions".to_owned(), "Unknown SKU"),
         ("cause", "/exceptions?cause=sku%3Aacme-shop%3ATEA-99".to_owned(), "lists/acme-skus.csv"),
         ("accounts", "/accounts".to_owned(), "breaker is open"),
         ("message", format!("{message}?order={id}"), "orders/create"),

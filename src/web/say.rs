@@ -1,5 +1,7 @@
 //! Facts, commands and words of state as a person says them. No personal data is said here.
 
+use jiff::Timestamp;
+
 use crate::canonical::fact::{Package, Part};
 use crate::canonical::{Body, Fact, Money};
 
@@ -189,11 +191,23 @@ pub fn words(word: &str) -> String {
     word.replace('_', " ")
 }
 
-/// The same with a capital letter.
+/// The same with a capital letter; abbreviations in capitals.
 pub fn sentence(word: &str) -> String {
-    let text = words(word);
+    let parts: Vec<&str> = word.split('_').map(|part| if part == "sku" { "SKU" } else { part }).collect();
+    let text = parts.join(" ");
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// How long after it happened it was heard: `2 s`, `3 min`; `None` when at once.
+pub fn delay(at: &Timestamp, heard: &Timestamp) -> Option<String> {
+    match heard.as_second() - at.as_second() {
+        ..=1 => None,
+        seconds @ 2..120 => Some(format!("{seconds} s")),
+        seconds @ 120..7200 => Some(format!("{} min", seconds / 60)),
+        seconds @ 7200..172_800 => Some(format!("{} h", seconds / 3600)),
+        seconds => Some(format!("{} d", seconds / 86_400)),
+    }
 }
 
 /// The tone in which a phase, a state or a word is shown: `wait`, `work`, `move`, `done`, `bad`, `off`.
@@ -258,6 +272,7 @@ mod tests {
         });
         assert_eq!((told.title.as_str(), told.text.as_str()), ("Payment captured", "12.50 EUR · stripe"));
         assert_eq!(sentence("out_for_delivery"), "Out for delivery");
+        assert_eq!(sentence("unknown_sku"), "Unknown SKU");
         assert_eq!(command("payment.capture"), "Capture the payment");
     }
 }

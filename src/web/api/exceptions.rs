@@ -94,3 +94,21 @@ pub(super) async fn retry(State(web): State<Web>, Body(which): Body<Retry>) -> R
     let retried = decide::retry(&web, &which.ids, which.cause.as_deref()).await?;
     Ok(Json(json!({ "retried": retried })))
 }
+
+/// Which exceptions need nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Dismiss {
+    ids: Vec<i64>,
+}
+
+pub(super) async fn dismiss(
+    State(web): State<Web>,
+    Body(which): Body<Dismiss>,
+) -> Result<Json<Value>, ApiError> {
+    if which.ids.is_empty() {
+        return Err(ApiError::bad("nothing to dismiss").help("give `ids` (exception numbers)"));
+    }
+    let dismissed = web.store.dismiss_exceptions(&which.ids, web.clock.now()).await?;
+    Ok(Json(json!({ "dismissed": dismissed })))
+}

@@ -36,6 +36,7 @@ pub fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
         ("get", "/api/v1/exceptions", get(exceptions::list)),
         ("get", "/api/v1/exceptions/{id}", get(exceptions::show)),
         ("post", "/api/v1/exceptions/retry", post(exceptions::retry)),
+        ("post", "/api/v1/exceptions/dismiss", post(exceptions::dismiss)),
         ("get", "/api/v1/accounts", get(accounts::list)),
         ("get", "/api/v1/counts", get(system::counts)),
         ("get", "/api/v1/events", get(super::events::stream)),

@@ -1,21 +1,26 @@
 //! Exceptions, grouped by cause: solve the cause once, try all of them again.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{Html, Redirect};
 
 use super::{ErrorPage, Shell, begin, form, html, render};
-use crate::ports::{CauseRow, Exception, ExceptionQuery};
+use crate::canonical::{EntityId, EntityKind};
+use crate::ports::{CauseRow, EntityRecord, Exception, ExceptionQuery};
 use crate::web::error::ApiError;
 use crate::web::query::Params;
-use crate::web::{Web, api, decide, say};
+use crate::web::{Shared, Web, api, decide, say};
 
 #[derive(Template)]
 #[template(path = "exceptions.html")]
 struct Causes {
     shell: Shell,
     causes: Vec<CauseRow>,
+    account: Option<String>,
+    total: u64,
 }
 
 #[derive(Template)]
@@ -25,7 +30,19 @@ struct Cause {
     cause: CauseRow,
     rows: Vec<Exception>,
     next: Option<String>,
+    /// What people call the orders concerned.
+    labels: BTreeMap<EntityId, String>,
 }
+
+impl Cause {
+    fn order_of(&self, row: &Exception) -> Option<(&EntityId, &str)> {
+        let (id, label) = self.labels.get_key_value(row.entity.as_ref()?)?;
+        Some((id, label))
+    }
+}
+
+/// Rows on a page of one cause.
+const ROWS: u32 = 50;
 
 #[derive(Template)]
 #[template(path = "exception.html")]
@@ -35,32 +52,50 @@ struct One {
 }
 
 pub(super) async fn list(State(web): State<Web>, RawQuery(raw): RawQuery) -> Result<Html<String>, ErrorPage> {
-    let params = Params::parse(raw.as_deref().unwrap_or_default(), &["cause", "before", "retried"])?;
-    let (mut shell, _, _) = begin(&web, "exceptions").await?;
+    let params =
+        Params::parse(raw.as_deref().unwrap_or_default(), &["cause", "account", "before", "retried"])?;
+    let (mut shell, _, world) = begin(&web, "exceptions").await?;
     shell.notice = params
         .number("retried", 0, usize::MAX)?
         .map(|count| format!("{} being tried again.", say::count(count, "exception is", "exceptions are")));
-    let Some(cause) = params.text("cause") else {
-        let causes = web.store.causes(&ExceptionQuery::default()).await?;
-        return render(&Causes { shell, causes });
-    };
+    let account = params.word("account", world.config.accounts.keys().map(|id| id.as_str()))?;
+    let Some(cause) = params.text("cause") else { return causes(&web, shell, account).await };
     let query = ExceptionQuery {
         cause: Some(cause.clone()),
         before: params.number("before", 1, i64::MAX)?,
+        limit: Some(ROWS),
         ..ExceptionQuery::default()
     };
-    let row = web.store.causes(&ExceptionQuery { before: None, ..query.clone() }).await?.into_iter().next();
-    let Some(row) = row else {
-        let causes = web.store.causes(&ExceptionQuery::default()).await?;
+    let of_cause = ExceptionQuery { cause: Some(cause.clone()), ..ExceptionQuery::default() };
+    let Some(row) = web.store.causes(&of_cause).await?.into_iter().next() else {
         shell.notice.get_or_insert_with(|| format!("Nothing is open any more for {cause}."));
-        return render(&Causes { shell, causes });
+        return causes(&web, shell, None).await;
     };
     let (rows, next) = api::exceptions_page(&web, &query).await?;
     let next = next.map(|before| {
         let before = before.to_string();
         format!("/exceptions{}", html::query(&[("cause", Some(&cause)), ("before", Some(&before))]))
     });
-    render(&Cause { shell, cause: row, rows, next })
+    let labels = labels(&web, &rows).await?;
+    render(&Cause { shell, cause: row, rows, next, labels })
+}
+
+async fn causes(web: &Shared, shell: Shell, account: Option<String>) -> Result<Html<String>, ErrorPage> {
+    let query = ExceptionQuery { account: account.clone(), ..ExceptionQuery::default() };
+    let causes = web.store.causes(&query).await?;
+    let total = causes.iter().map(|cause| cause.count).sum();
+    render(&Causes { shell, causes, account, total })
+}
+
+async fn labels(web: &Shared, rows: &[Exception]) -> Result<BTreeMap<EntityId, String>, ErrorPage> {
+    let orders = rows.iter().filter_map(|row| row.entity.clone()).filter(|id| id.kind() == EntityKind::Order);
+    let ids: Vec<EntityId> = orders.collect::<BTreeSet<_>>().into_iter().collect();
+    let records = web.store.load(&ids).await?;
+    let label = |record: &EntityRecord| {
+        let number = record.state.get("number").and_then(serde_json::Value::as_str);
+        number.unwrap_or(record.id.as_str()).to_owned()
+    };
+    Ok(records.iter().map(|record| (record.id.clone(), label(record))).collect())
 }
 
 pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Html<String>, ErrorPage> {
@@ -86,4 +121,16 @@ pub(super) async fn retry(State(web): State<Web>, body: Bytes) -> Result<Redirec
             None => format!("/exceptions?retried={retried}"),
         };
     Ok(Redirect::to(&back))
+}
+
+pub(super) async fn dismiss(State(web): State<Web>, body: Bytes) -> Result<Redirect, ErrorPage> {
+    let form = form(&body, &["id"])?;
+    let id = form.number("id", 1, i64::MAX)?.ok_or_else(|| ApiError::bad("nothing to dismiss"))?;
+    let dismissed = web.store.dismiss_exceptions(&[id], web.clock.now()).await?;
+    if dismissed == 0 {
+        return Err(ApiError::conflict(format!("exception {id} goes when its order or command goes on"))
+            .help("mend its cause and try it again")
+            .into());
+    }
+    Ok(Redirect::to(&format!("/exceptions/{id}")))
 }

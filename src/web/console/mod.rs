@@ -33,6 +33,7 @@ pub fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
         ("get", "/exceptions", get(exceptions::list)),
         ("get", "/exceptions/{id}", get(exceptions::show)),
         ("post", "/exceptions/retry", post(exceptions::retry)),
+        ("post", "/exceptions/dismiss", post(exceptions::dismiss)),
         ("get", "/accounts", get(accounts::list)),
         ("get", "/messages/{id}", get(message::show)),
         ("post", "/logout", post(log_out)),

@@ -35,7 +35,10 @@ impl Page {
     }
     fn command_of(&self, exception: &Exception) -> Option<&Command> {
         let id = exception.intent?;
-        self.order.intents.iter().find(|command| command.intent.id == id && command.undecided())
+        self.order
+            .intents
+            .iter()
+            .find(|command| command.intent.id == id && (command.stuck() || command.rejected()))
     }
     fn holds(&self) -> Vec<(&str, &str)> {
         let state = &self.order.state;

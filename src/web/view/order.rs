@@ -100,9 +100,13 @@ pub struct Command {
 }
 
 impl Command {
-    /// Whether a person must decide how it went on.
-    pub fn undecided(&self) -> bool {
-        matches!(self.intent.state, IntentState::Stuck | IntentState::Rejected)
+    /// Whether nobody knows whether it was done: a person decides.
+    pub fn stuck(&self) -> bool {
+        self.intent.state == IntentState::Stuck
+    }
+    /// Whether the partner refuses it.
+    pub fn rejected(&self) -> bool {
+        self.intent.state == IntentState::Rejected
     }
 }
 
@@ -181,7 +185,9 @@ fn assemble(config: &Config, record: EntityRecord, attempts: Vec<Attempt>) -> Re
     let known = Known { config, flow: config.flow_of(&client) };
     let mut timeline: Vec<Entry> = facts.into_iter().map(|fact| of_fact(known, fact)).collect();
     for command in &intents {
-        timeline.push(of_intent(known, command));
+        if command.history.is_empty() {
+            timeline.push(of_intent(known, command));
+        }
         timeline.extend(command.history.iter().map(|attempt| of_attempt(known, command, attempt)));
     }
     timeline.extend(exceptions.iter().map(|exception| of_exception(known, exception)));
@@ -274,7 +280,7 @@ fn of_intent(known: Known, command: &Command) -> Entry {
     let intent = &command.intent;
     Entry {
         title: command.title.clone(),
-        text: format!("meant to be done · {}", intent.slot),
+        text: format!("to be done · {}", intent.slot),
         key: format!("i{}", intent.id),
         intent: Some(intent.id),
         ..ours(known, EntryKind::Intent, &intent.account, intent.created)
@@ -285,8 +291,8 @@ fn of_attempt(known: Known, command: &Command, attempt: &Attempt) -> Entry {
     let intent = &command.intent;
     let last = command.history.last().is_some_and(|last| last.number == attempt.number);
     Entry {
-        title: format!("{}: attempt {}", command.title, attempt.number),
-        text: attempt.note.clone(),
+        title: command.title.clone(),
+        text: format!("attempt {} · {}", attempt.number, attempt.note),
         key: format!("a{}-{}-{}", intent.id, attempt.number, attempt.at.as_millisecond()),
         word: if last { intent.state.word() } else { "" },
         intent: Some(intent.id),
@@ -300,7 +306,6 @@ fn of_exception(known: Known, exception: &Exception) -> Entry {
         title: say::sentence(&exception.kind),
         text: exception.message.clone(),
         key: format!("t{}", exception.id),
-        word: "failed",
         message: exception.message_id,
         message_url: exception.message_id.map(|id| format!("/api/v1/messages/{id}")),
         intent: exception.intent,
