@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 
 /// A file under way: its name, its text and what was found wrong so far.
 #[derive(Debug)]
@@ -53,6 +53,14 @@ impl<'a> File<'a> {
                     .help("write the straight quote \" instead");
             } else if line.contains(": ") && !line.contains('=') {
                 found = found.help("write `key = \"value\"`, with an equals sign");
+            } else if said.contains("duplicate") {
+                let name = line.split(['=', ']']).next().unwrap_or_default().trim();
+                let first = text[..line_start]
+                    .lines()
+                    .position(|other| other.split(['=', ']']).next().unwrap_or_default().trim() == name);
+                if let Some(first) = first {
+                    found = found.help(format!("it began at line {}: continue there", first + 1));
+                }
             } else if said.contains("escape") {
                 found = found.help("write a backslash twice (\\\\), or use '…' for the text");
             }
@@ -326,7 +334,12 @@ impl<'f> Value<'f> {
         let given = self.text()?;
         let found = words.iter().copied().find(|word| *word == given);
         if found.is_none() {
-            self.unknown(format!("`{given}` is not one of {}", list(words)), given, words.iter().copied());
+            let near = nearest(given, words.iter().copied());
+            let help = near.map_or_else(
+                || format!("expected {}", list(words)),
+                |word| format!("did you mean `{word}`?"),
+            );
+            self.wrong(format!("`{given}` is not known here"), help);
         }
         found
     }

@@ -91,7 +91,9 @@ impl Scope<'_> {
         accounts: &Accounts,
         flows: &BTreeMap<String, Flow>,
     ) {
-        let clients: Vec<&str> = flows.values().map(|flow| flow.client.as_str()).collect();
+        let mut clients: Vec<&str> = flows.values().map(|flow| flow.client.as_str()).collect();
+        clients.sort_unstable();
+        clients.dedup();
         let report = |path: &[&str], found: &dyn Fn(std::ops::Range<usize>) -> Diagnostic| {
             if let Some(span) = span_of(root, path) {
                 root.file().report(found(span));
@@ -351,7 +353,11 @@ impl Parts<'_, '_> {
             value.unknown(format!("there is no file {path}"), path, known.map(String::as_str));
             return SkuTable::default();
         };
-        let accounts: Vec<&AccountId> = self.accounts.keys().filter(|id| flow.uses(id)).collect();
+        // An account with problems of its own may be the flow's, too.
+        let broken =
+            self.named.iter().filter(|name| !self.accounts.contains_key(&AccountId::from(name.as_str())));
+        let used = self.accounts.keys().filter(|id| flow.uses(id)).map(AccountId::as_str);
+        let accounts: Vec<&str> = used.chain(broken.map(String::as_str)).collect();
         let (table, problems) = skus::read(path, text, &accounts);
         lists.extend(problems);
         table

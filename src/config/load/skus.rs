@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 const COLUMNS: [&str; 4] = ["account", "theirs", "ours", "each"];
 
 /// Reads the table in `text`; `accounts` are those of the flow.
-pub(super) fn read(file: &str, text: &str, accounts: &[&AccountId]) -> (SkuTable, Vec<Diagnostic>) {
+pub(super) fn read(file: &str, text: &str, accounts: &[&str]) -> (SkuTable, Vec<Diagnostic>) {
     let mut table = SkuTable { file: Some(file.to_owned()), rows: BTreeMap::new() };
     let mut reader = Reader { file, text, problems: Vec::new() };
     let plain = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -31,12 +31,12 @@ pub(super) fn read(file: &str, text: &str, accounts: &[&AccountId]) -> (SkuTable
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                let line = error.position().map_or(0, |at| line_of(plain, at));
                 reader.report(line, format!("it is no CSV row: {error}"), "");
                 continue;
             }
         };
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |at| line_of(plain, at));
         let field = |column: usize| places[column].and_then(|at| record.get(at)).unwrap_or_default().trim();
         if record.iter().all(|field| field.trim().is_empty()) {
             continue;
@@ -106,11 +106,11 @@ impl Reader<'_> {
         None
     }
 
-    fn row(&mut self, row: &Row<'_>, accounts: &[&AccountId]) -> Option<(AccountId, u64)> {
+    fn row(&mut self, row: &Row<'_>, accounts: &[&str]) -> Option<(AccountId, u64)> {
         let before = self.problems.len();
-        if !accounts.iter().any(|account| account.as_str() == row.account) {
+        if !accounts.contains(&row.account) {
             let found = self.at(row.line, format!("the flow has no account `{}`", row.account), "");
-            self.problems.push(found.nearest(row.account, accounts.iter().map(|account| account.as_str())));
+            self.problems.push(found.nearest(row.account, accounts.iter().copied()));
         }
         for (name, value) in [("theirs", row.theirs), ("ours", row.ours)] {
             if value.is_empty() {
@@ -165,6 +165,15 @@ impl Reader<'_> {
             self.problems.push(found.warning());
         }
     }
+}
+
+/// The line of a record; its position may still be at the end of the line before.
+fn line_of(text: &str, at: &csv::Position) -> u64 {
+    let start = usize::try_from(at.byte()).unwrap_or(usize::MAX).min(text.len());
+    let rest = &text.as_bytes()[start..];
+    let skipped = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let before = &text.as_bytes()[..start + skipped];
+    u64::try_from(before.split(|byte| *byte == b'\n').count()).unwrap_or(u64::MAX)
 }
 
 /// `1.23E+12`.

@@ -190,7 +190,7 @@ impl Scope<'_> {
     fn check_secret(&self, value: &Value<'_>, name: &str) {
         if !self.secrets.iter().any(|known| known == name) {
             let message = format!("there is no [secret.{name}]");
-            value.unknown(message, name, self.secrets.iter().map(String::as_str));
+            unknown(value, &message, name, &self.secrets, "add that table");
         }
     }
 
@@ -198,7 +198,7 @@ impl Scope<'_> {
     fn check_read(&self, value: &Value<'_>, name: &str) {
         if !self.reads.iter().any(|known| known == name) {
             let message = format!("there is no [read.{name}]");
-            value.unknown(message, name, self.reads.iter().map(String::as_str));
+            unknown(value, &message, name, &self.reads, "add that table");
         }
     }
 
@@ -217,12 +217,18 @@ impl Scope<'_> {
         let folder = format!("mappings/{}/", self.name);
         let ending = format!(".{way}.toml");
         if self.sources.get(&format!("{folder}{name}{ending}")).is_none() {
-            let known: Vec<&str> = self
-                .sources
-                .under(&folder)
-                .filter_map(|(path, _)| path.strip_prefix(folder.as_str())?.strip_suffix(ending.as_str()))
+            let files = self.sources.under(&folder).map(|(path, _)| path);
+            let known: Vec<String> = files
+                .filter_map(|path| path.strip_prefix(folder.as_str())?.strip_suffix(ending.as_str()))
+                .map(str::to_owned)
                 .collect();
-            value.unknown(format!("there is no file {folder}{name}{ending}"), name, known);
+            unknown(
+                value,
+                &format!("there is no file {folder}{name}{ending}"),
+                name,
+                &known,
+                "write that file",
+            );
         }
         Some(name.to_owned())
     }
@@ -239,6 +245,15 @@ impl Scope<'_> {
                     .report(Diagnostic::whole(path, "nothing in the manifest names this file").warning());
             }
         }
+    }
+}
+
+/// Reports an unknown name with the nearest of `known`, or, where nothing is known, with what to do.
+fn unknown(value: &Value<'_>, message: &str, given: &str, known: &[String], else_do: &str) {
+    if known.is_empty() {
+        value.wrong(message, else_do);
+    } else {
+        value.unknown(message, given, known.iter().map(String::as_str));
     }
 }
 

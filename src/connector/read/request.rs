@@ -54,10 +54,11 @@ impl Scope<'_> {
             (table.get("mapping").and_then(|value| self.inbound(&value)), None, Some(Duration::ZERO))
         };
         table.finish();
+        let (has_page, has_since) = (table.get("page").is_some(), table.get("since").is_some());
         let request = request?;
-        check_use(table, &request, "page", page.is_some() && !matches!(page, Some(Page::LinkHeader)));
+        check_use(table, &request, "page", has_page && !matches!(page, Some(Page::LinkHeader)));
         if place == Place::Poll {
-            check_use(table, &request, "since", since.is_some());
+            check_use(table, &request, "since", has_since);
         }
         Some(Read { name: name.to_owned(), request, items, page, ok, mapping, since, every: every? })
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::Scope;
 use crate::connector::manifest::{Source, Test};
 use crate::connector::template::Template;
+use crate::diagnostic::nearest;
 use crate::map::path::Path;
 use crate::tables::Value;
 
@@ -139,7 +140,11 @@ impl Scope<'_> {
                 known.extend(SOURCE_ROOTS);
             }
             let found = wrong(format!("nothing fills the hole {{{hole}}} here"));
-            self.file.report(found.nearest(hole, known));
+            let near = nearest(hole, known.iter().copied()).or_else(|| nearest(root, known.iter().copied()));
+            self.file.report(match near {
+                Some(name) => found.help(format!("did you mean `{name}`?")),
+                None => found.nearest(hole, known),
+            });
         }
     }
 

@@ -112,7 +112,7 @@ impl Scope<'_> {
             table,
             signed.as_ref(),
             &covers,
-            form.is_some() || time.is_some(),
+            table.get("form").is_some() || time.is_some(),
             tolerance.is_some(),
         );
         let secret = table.need("secret", "the name of a [secret.…]").and_then(|value| {
