@@ -91,7 +91,7 @@ async fn suite(make: impl Fn() -> Place) {
 }
 
 /// A folder in memory where the system has one: these tests end processes, not machines.
-pub fn folder() -> tempfile::TempDir {
+fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
