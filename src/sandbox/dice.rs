@@ -38,9 +38,7 @@ impl Dice {
     /// Lower-case letters and digits.
     pub fn word(&mut self, length: usize) -> String {
         const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        (0..length)
-            .map(|_| char::from(LETTERS[usize::try_from(self.below(36)).unwrap_or(0)]))
-            .collect()
+        (0..length).map(|_| char::from(LETTERS[usize::try_from(self.below(36)).unwrap_or(0)])).collect()
     }
 
     /// In the form of a random UUID.

@@ -80,7 +80,8 @@ impl Hooks {
         now: Timestamp,
     ) {
         self.made += 1;
-        let waiting = Waiting { partner, topic: topic.to_owned(), headers, body: Bytes::from(body), attempt: 1 };
+        let waiting =
+            Waiting { partner, topic: topic.to_owned(), headers, body: Bytes::from(body), attempt: 1 };
         let twice = self.dice.chance(settings.rate(Fault::WebhookTwice));
         let late = self.dice.chance(settings.rate(Fault::WebhookLate));
         let disorder = self.dice.chance(settings.rate(Fault::WebhookDisorder));

@@ -25,6 +25,8 @@ pub struct Settings {
     pub location: u64,
     /// The warehouse's account number.
     pub warehouse_account: u64,
+    /// Whether refunds that the store asks for are to be paid at the gateway; for [`super::Ledger::check`].
+    pub gateway_refunds: bool,
 }
 
 impl Default for Settings {
@@ -38,6 +40,7 @@ impl Default for Settings {
             shop: "crossdock-demo.myshopify.com".to_owned(),
             location: 655_441_491,
             warehouse_account: 82_382,
+            gateway_refunds: true,
         }
     }
 }

@@ -7,8 +7,8 @@ mod prepare;
 mod schema;
 
 pub(crate) use execute::{FieldError, Resolver, execute};
-pub(crate) use prepare::{Operation, OperationKind, Selected, prepare};
-pub(crate) use schema::{Kind, Schema, Ty};
+pub(crate) use prepare::{OperationKind, Selected, prepare};
+pub(crate) use schema::Schema;
 
 use serde_json::{Value, json};
 

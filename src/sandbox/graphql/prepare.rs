@@ -53,6 +53,8 @@ pub(crate) struct Selected {
     pub ty: Ty,
     /// Only for objects that fit this type.
     pub on: Option<String>,
+    /// The key of `@idempotent`.
+    pub idempotent: Option<String>,
     /// Fields below it.
     pub fields: Vec<Selected>,
 }
@@ -306,6 +308,7 @@ impl<'a> Work<'a> {
                 args: Map::new(),
                 ty: Ty::NonNull(Box::new(Ty::Named("String".to_owned()))),
                 on: on.map(str::to_owned),
+                idempotent: None,
                 fields: Vec::new(),
             });
             return;
@@ -321,6 +324,7 @@ impl<'a> Work<'a> {
             return;
         };
         let args = self.arguments(node, parent, &field.args);
+        let (shown, idempotent) = self.directives(node);
         let composite = schema.fields(field.ty.name()).is_some();
         if composite && node.selection_set.items.is_empty() {
             self.problems.push(Problem::new(
@@ -345,6 +349,9 @@ impl<'a> Work<'a> {
         if composite {
             self.select(&node.selection_set, field.ty.name(), None, &mut fields, depth + 1);
         }
+        if !shown {
+            return;
+        }
         if let Some(same) = into.iter_mut().find(|other| other.key == key && other.on.as_deref() == on) {
             if same.name != node.name || same.args != args {
                 let message = format!("Field '{key}' has a field conflict: {} or {}?", same.name, node.name);
@@ -359,6 +366,7 @@ impl<'a> Work<'a> {
             args,
             ty: field.ty.clone(),
             on: on.map(str::to_owned),
+            idempotent,
             fields,
         });
     }
@@ -419,6 +427,39 @@ impl<'a> Work<'a> {
             }
         }
         args
+    }
+
+    /// Whether the field is shown, and the key of `@idempotent`.
+    fn directives(&mut self, node: &'a Node<'a, String>) -> (bool, Option<String>) {
+        let (mut shown, mut key) = (true, None);
+        for directive in &node.directives {
+            let mut given = BTreeMap::new();
+            for (name, literal) in &directive.arguments {
+                self.mark(literal, directive.position);
+                let value = match literal {
+                    Literal::Variable(variable) => self.values.get(variable).cloned(),
+                    other => coerce::constant(other),
+                };
+                given.insert(name.as_str(), value.unwrap_or(Value::Null));
+            }
+            let condition = given.get("if").and_then(Value::as_bool);
+            match (directive.name.as_str(), condition) {
+                ("include", Some(yes)) => shown &= yes,
+                ("skip", Some(yes)) => shown &= !yes,
+                ("idempotent", _) if given.get("key").is_some_and(Value::is_string) => {
+                    key = given.get("key").and_then(Value::as_str).map(str::to_owned);
+                }
+                ("include" | "skip" | "idempotent", _) => {
+                    let message = format!("Directive '{}' is missing required arguments", directive.name);
+                    self.problems.push(Problem::new("missingRequiredArguments", message, directive.position));
+                }
+                _ => {
+                    let message = format!("Directive @{} is not defined", directive.name);
+                    self.problems.push(Problem::new("undefinedDirective", message, directive.position));
+                }
+            }
+        }
+        (shown, key)
     }
 
     /// Notes the variables that a literal uses, and those that nobody declared.
