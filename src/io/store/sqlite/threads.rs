@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,23 +39,21 @@ impl Threads {
     pub(super) fn start(path: &Path, vfs: Option<&str>, room: usize, readers: usize) -> Result<Self, Fault> {
         let queue = Queue::new(room);
         let mut running = Vec::new();
-        let overgrown = Arc::new(AtomicBool::new(false));
-        let (dirty, commits) = mpsc::sync_channel(1);
+        let signal = Arc::new(Signal::default());
 
         let keeper = connect(path, vfs, Role::Keeper)?;
-        running.push(spawn("store-keeper", {
-            let overgrown = overgrown.clone();
-            move || keep(&keeper, &commits, &overgrown)
-        })?);
         let writer = connect(path, vfs, Role::Writer)?;
+        let readers: Vec<Connection> =
+            (0..readers.max(1)).map(|_| connect(path, vfs, Role::Reader)).collect::<Result<_, _>>()?;
+
         running.push(spawn("store-writer", {
-            let queue = queue.clone();
-            move || serve(&writer, &queue, |db| after_commit(db, &dirty, &overgrown))
+            let end = WriterEnd { queue: queue.clone(), signal: signal.clone() };
+            move || serve(&writer, &end.queue, |db| after_commit(db, &end.signal))
         })?);
+        running.push(spawn("store-keeper", move || keep(&keeper, &signal))?);
         let (reads, incoming) = mpsc::channel();
         let incoming = Arc::new(Mutex::new(incoming));
-        for _ in 0..readers.max(1) {
-            let reader = connect(path, vfs, Role::Reader)?;
+        for reader in readers {
             let incoming = incoming.clone();
             running.push(spawn("store-reader", move || read(&reader, &incoming))?);
         }
@@ -120,10 +118,61 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .map_err(|error| Fault::Unreadable(format!("cannot start a thread: {error}")))
 }
 
-fn after_commit(db: &Connection, dirty: &SyncSender<()>, overgrown: &AtomicBool) {
-    // Full: the keeper knows already.
-    let _full = dirty.try_send(());
-    if overgrown.swap(false, Ordering::Relaxed)
+/// What the writer tells the keeper.
+#[derive(Default)]
+struct Signal {
+    told: Mutex<Told>,
+    changed: Condvar,
+    /// The log is too long: the writer should start it anew.
+    overgrown: AtomicBool,
+}
+
+#[derive(Default)]
+struct Told {
+    /// Something was committed.
+    dirty: bool,
+    /// The writer has ended.
+    over: bool,
+}
+
+impl Signal {
+    fn tell(&self, change: impl FnOnce(&mut Told)) {
+        change(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    /// Waits for a commit and then for the pace of checkpoints. False when the writer has ended.
+    fn wait(&self, unfinished: bool) -> bool {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self
+            .changed
+            .wait_while(told, |told| !unfinished && !told.dirty && !told.over)
+            .unwrap_or_else(PoisonError::into_inner);
+        let (mut told, _) = self
+            .changed
+            .wait_timeout_while(told, CHECKPOINT, |told| !told.over)
+            .unwrap_or_else(PoisonError::into_inner);
+        told.dirty = false;
+        !told.over
+    }
+}
+
+/// However the writer ends: nobody waits for it in vain.
+struct WriterEnd {
+    queue: Arc<Queue>,
+    signal: Arc<Signal>,
+}
+
+impl Drop for WriterEnd {
+    fn drop(&mut self) {
+        self.queue.abandon();
+        self.signal.tell(|told| told.over = true);
+    }
+}
+
+fn after_commit(db: &Connection, signal: &Signal) {
+    signal.tell(|told| told.dirty = true);
+    if signal.overgrown.swap(false, Ordering::Relaxed)
         && let Err(fault) = checkpoint(db, "RESTART")
     {
         tracing::warn!(?fault, "the log of the store could not be started anew");
@@ -131,27 +180,18 @@ fn after_commit(db: &Connection, dirty: &SyncSender<()>, overgrown: &AtomicBool)
 }
 
 /// Checkpoints on the side while there are commits, so that no commit pays for it. Ends with the writer.
-fn keep(db: &Connection, commits: &Receiver<()>, overgrown: &AtomicBool) {
-    let mut left = false;
-    loop {
-        match if left {
-            commits.recv_timeout(CHECKPOINT)
-        } else {
-            commits.recv().map_err(RecvTimeoutError::from)
-        } {
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+fn keep(db: &Connection, signal: &Signal) {
+    let mut unfinished = false;
+    while signal.wait(unfinished) {
         match checkpoint(db, "PASSIVE") {
             Ok((log, moved)) => {
-                left = moved < log;
+                unfinished = moved < log;
                 if log > OVERGROWN {
-                    overgrown.store(true, Ordering::Relaxed);
+                    signal.overgrown.store(true, Ordering::Relaxed);
                 }
             }
             Err(fault) => tracing::warn!(?fault, "checkpoint of the store failed"),
         }
-        thread::sleep(CHECKPOINT);
     }
 }
 

@@ -243,6 +243,18 @@ impl Queue {
         self.arrived.notify_all();
     }
 
+    /// The writer has ended: no new jobs, and those that are left are told so.
+    pub(super) fn abandon(&self) {
+        let left = {
+            let mut lanes = self.lock();
+            lanes.closed = true;
+            (std::mem::take(&mut lanes.intake), std::mem::take(&mut lanes.work))
+        };
+        for job in left.0.into_iter().chain(left.1) {
+            job.answer(Err(closed()));
+        }
+    }
+
     /// The next group, waited for; `None` when closed and empty.
     fn take(&self) -> Option<Vec<Box<dyn Job>>> {
         let mut lanes = self.lock();
