@@ -27,6 +27,3 @@ pub use settings::{Fault, Limits, Product, Secrets, Settings, Timing};
 pub use shopify::Placed;
 pub use spec::{AddressSpec, Expect, LineSpec, OrderSpec, Payment};
 pub use world::{Injection, PARTNERS, Reply, Seen, World};
-
-#[cfg(test)]
-mod tests;

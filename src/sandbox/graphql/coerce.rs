@@ -10,6 +10,15 @@ use super::schema::{Kind, Schema, Ty};
 /// What is wrong with a value: the path in it, and why.
 pub(super) type Wrong = (Vec<String>, String);
 
+/// The variables of a request: their types, and the values of those that have one.
+#[derive(Default)]
+pub(super) struct Variables<'a> {
+    /// Declared types.
+    pub declared: BTreeMap<&'a str, Ty>,
+    /// Checked values.
+    pub values: BTreeMap<String, Value>,
+}
+
 /// The JSON form of a literal without variables.
 pub(super) fn constant(literal: &Literal<'_, String>) -> Option<Value> {
     Some(match literal {
@@ -31,14 +40,14 @@ pub(super) fn literal(
     schema: &Schema,
     ty: &Ty,
     from: &Literal<'_, String>,
-    variables: &BTreeMap<String, Value>,
+    variables: &Variables<'_>,
 ) -> Result<Option<Value>, Wrong> {
     if let Literal::Variable(name) = from {
-        return match variables.get(name) {
-            None | Some(Value::Null) if ty.required() => {
-                Err((vec![], format!("Variable ${name} of type {ty} was provided invalid value")))
+        return match variables.declared.get(name.as_str()) {
+            Some(declared) if !compatible(declared, ty, true) => {
+                Err((vec![], format!("has a variable ${name} of type {declared}. Expected type '{ty}'.")))
             }
-            found => Ok(found.cloned()),
+            _ => Ok(variables.values.get(name).cloned()),
         };
     }
     match (ty, from) {
@@ -79,6 +88,9 @@ pub(super) fn literal(
                     }
                     None => None,
                 };
+                if value.is_none() && matches!(given.get(key), Some(Literal::Variable(_))) {
+                    continue;
+                }
                 put(&mut map, key, value, input)?;
             }
             Ok(Some(Value::Object(map)))
@@ -152,6 +164,18 @@ pub(super) fn value(schema: &Schema, ty: &Ty, from: &Value) -> Result<Value, Wro
             },
             _ => scalar(name, from),
         },
+    }
+}
+
+/// Whether a variable of type `declared` may stand where `wanted` is; `strict`: no default stands in for null.
+pub(super) fn compatible(declared: &Ty, wanted: &Ty, strict: bool) -> bool {
+    match (declared, wanted) {
+        (Ty::NonNull(declared), Ty::NonNull(wanted)) => compatible(declared, wanted, true),
+        (declared, Ty::NonNull(wanted)) => !strict && compatible(declared, wanted, true),
+        (Ty::NonNull(declared), wanted) => compatible(declared, wanted, true),
+        (Ty::List(declared), Ty::List(wanted)) => compatible(declared, wanted, true),
+        (Ty::Named(declared), Ty::Named(wanted)) => declared == wanted,
+        _ => false,
     }
 }
 

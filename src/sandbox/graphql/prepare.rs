@@ -9,8 +9,9 @@ use graphql_parser::query::{
 };
 use serde_json::{Map, Value, json};
 
+use super::Problem;
+use super::coerce::{self, Variables};
 use super::schema::{Input, Kind, Schema, Ty};
-use super::{Problem, coerce};
 
 /// Query or mutation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +78,8 @@ impl Selected {
 struct Work<'a> {
     schema: &'a Schema,
     fragments: BTreeMap<&'a str, &'a FragmentDefinition<'a, String>>,
-    declared: BTreeMap<&'a str, Ty>,
     with_default: BTreeSet<&'a str>,
-    values: BTreeMap<String, Value>,
+    given: Variables<'a>,
     used: BTreeSet<String>,
     problems: Vec<Problem>,
 }
@@ -141,9 +141,8 @@ pub(crate) fn prepare(
                 Definition::Operation(_) => None,
             })
             .collect(),
-        declared: BTreeMap::new(),
         with_default: BTreeSet::new(),
-        values: BTreeMap::new(),
+        given: Variables::default(),
         used: BTreeSet::new(),
         problems: Vec::new(),
     };
@@ -191,7 +190,7 @@ impl<'a> Work<'a> {
             if let Some(found) = found {
                 match coerce::value(self.schema, &ty, &found) {
                     Ok(value) => {
-                        self.values.insert(name.to_owned(), value);
+                        self.given.values.insert(name.to_owned(), value);
                     }
                     Err((path, why)) => {
                         let place =
@@ -209,7 +208,7 @@ impl<'a> Work<'a> {
                     }
                 }
             }
-            self.declared.insert(name, ty);
+            self.given.declared.insert(name, ty);
         }
     }
 
@@ -394,7 +393,7 @@ impl<'a> Work<'a> {
             if let Literal::Variable(variable) = literal {
                 self.position(variable, name, input, node.position);
             }
-            match coerce::literal(self.schema, &input.ty, literal, &self.values) {
+            match coerce::literal(self.schema, &input.ty, literal, &self.given) {
                 Ok(Some(value)) => {
                     args.insert(name.clone(), value);
                 }
@@ -437,16 +436,18 @@ impl<'a> Work<'a> {
             for (name, literal) in &directive.arguments {
                 self.mark(literal, directive.position);
                 let value = match literal {
-                    Literal::Variable(variable) => self.values.get(variable).cloned(),
+                    Literal::Variable(variable) => self.given.values.get(variable).cloned(),
                     other => coerce::constant(other),
                 };
                 given.insert(name.as_str(), value.unwrap_or(Value::Null));
             }
-            let condition = given.get("if").and_then(Value::as_bool);
+            let condition = given.get("if");
+            // A variable without a value was complained about where it is declared.
+            let yes = condition.and_then(Value::as_bool);
             match (directive.name.as_str(), condition) {
-                ("include", Some(yes)) => shown &= yes,
-                ("skip", Some(yes)) => shown &= !yes,
-                ("idempotent", _) if given.get("key").is_some_and(Value::is_string) => {
+                ("include", Some(_)) => shown &= yes.unwrap_or(true),
+                ("skip", Some(_)) => shown &= !yes.unwrap_or(false),
+                ("idempotent", _) if given.contains_key("key") => {
                     key = given.get("key").and_then(Value::as_str).map(str::to_owned);
                 }
                 ("include" | "skip" | "idempotent", _) => {
@@ -467,7 +468,7 @@ impl<'a> Work<'a> {
         match literal {
             Literal::Variable(name) => {
                 self.used.insert(name.clone());
-                if !self.declared.contains_key(name.as_str())
+                if !self.given.declared.contains_key(name.as_str())
                     && !self.problems.iter().any(|problem| problem.code == "variableRequiresValidType")
                 {
                     let message = format!("Variable ${name} is used but not declared");
@@ -482,9 +483,9 @@ impl<'a> Work<'a> {
 
     /// A variable's declared type must fit where it is used.
     fn position(&mut self, variable: &str, argument: &str, input: &Input, at: Pos) {
-        let Some(declared) = self.declared.get(variable) else { return };
+        let Some(declared) = self.given.declared.get(variable) else { return };
         let strict = !(self.with_default.contains(variable) || input.default.is_some());
-        if !compatible(declared, &input.ty, strict) {
+        if !coerce::compatible(declared, &input.ty, strict) {
             let what = if declared.name() == input.ty.name() { "Nullability" } else { "Type" };
             let message = format!(
                 "{what} mismatch on variable ${variable} and argument {argument} ({declared} / {})",
@@ -492,16 +493,5 @@ impl<'a> Work<'a> {
             );
             self.problems.push(Problem::new("variableMismatch", message, at));
         }
-    }
-}
-
-fn compatible(declared: &Ty, wanted: &Ty, strict: bool) -> bool {
-    match (declared, wanted) {
-        (Ty::NonNull(declared), Ty::NonNull(wanted)) => compatible(declared, wanted, true),
-        (declared, Ty::NonNull(wanted)) => !strict && compatible(declared, wanted, true),
-        (Ty::NonNull(declared), wanted) => compatible(declared, wanted, true),
-        (Ty::List(declared), Ty::List(wanted)) => compatible(declared, wanted, true),
-        (Ty::Named(declared), Ty::Named(wanted)) => declared == wanted,
-        _ => false,
     }
 }
