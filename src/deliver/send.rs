@@ -24,6 +24,7 @@ use crate::connector::classify::{Outcome, Verdict};
 use crate::connector::manifest::{Command, ErrorClass, Find, Once};
 use crate::connector::quirks;
 use crate::connector::request::{self, Fill};
+use crate::map::Context;
 use crate::plan::{self, NoContent};
 use crate::ports::{DueIntent, EntityRecord, Frozen, HttpRequest, StoreError};
 use crate::retry::later;
@@ -309,10 +310,11 @@ impl Delivery {
         needs: &Map<String, Value>,
     ) -> Result<(HttpRequest, Value), Held> {
         let mut source = content.clone();
-        if let Value::Object(fields) = &mut source
-            && !needs.is_empty()
-        {
-            fields.insert("needs".to_owned(), Value::Object(needs.clone()));
+        if let Value::Object(fields) = &mut source {
+            if !needs.is_empty() {
+                fields.insert("needs".to_owned(), Value::Object(needs.clone()));
+            }
+            fields.insert("setting".to_owned(), json!(self.view.account.settings));
         }
         if let Some(quirk) = &command.quirk {
             quirks::prepare(quirk, &mut source, needs)
@@ -332,7 +334,11 @@ impl Delivery {
                     let message = format!("the mapping mappings/{connector}/{name}.out.toml is not loaded");
                     return Err(self.held("no_mapping", message, Some("see `crossdock check`".to_owned())));
                 };
-                Some(mapping.encode(&source).map_err(|error| {
+                let ctx = Context {
+                    zone: self.view.account.zone.clone(),
+                    exponents: self.view.manifest().exponents.clone(),
+                };
+                Some(mapping.encode_with(&source, &ctx).map_err(|error| {
                     let mut held = self.trouble(&error.kind, error.message, error.help);
                     if let Some(exception) = &mut held.2 {
                         exception.cause = error.cause;

@@ -3,7 +3,7 @@
 //! is a comparison with what was read just before; a path cannot say it.
 //!
 //! Reads `needs.current` (one order with `line_items.edges[].node.{id, partner_line_item_id, quantity,
-//! quantity_shipped}`) and `lines` (`ref`, `quantity`: units still to send). Writes `changes`: `updates` (`id`,
+//! quantity_shipped}`) and `lines` (`ref`, `quantity`: units wanted in all). Writes `changes`: `updates` (`id`,
 //! `quantity` in all, `pending`), `adds` (our lines as they are), `has_updates`, `has_adds`. A line that is no longer
 //! wanted keeps what was shipped of it.
 
@@ -32,10 +32,9 @@ pub(super) fn change(source: &mut Value, needs: &Map<String, Value>) -> Result<(
     };
     let mut updates = Vec::new();
     for line in &has {
-        let pending = units_of(line.line);
-        let quantity = line.shipped + pending;
+        let quantity = units_of(line.line).max(line.shipped);
         if quantity != line.quantity {
-            updates.push(json!({ "id": line.id, "quantity": quantity, "pending": pending }));
+            updates.push(json!({ "id": line.id, "quantity": quantity, "pending": quantity - line.shipped }));
         }
     }
     let new = |row: &&Value| has.iter().all(|line| line.line != text(row, "ref"));
@@ -106,7 +105,7 @@ mod tests {
         let expected = json!({
             "has_updates": true,
             "has_adds": true,
-            "updates": [{ "id": "L2", "quantity": 5, "pending": 4 }, { "id": "L3", "quantity": 0, "pending": 0 }],
+            "updates": [{ "id": "L2", "quantity": 4, "pending": 3 }, { "id": "L3", "quantity": 0, "pending": 0 }],
             "adds": [{ "ref": "d", "quantity": 1 }],
         });
         assert_eq!(found, Ok(expected));
