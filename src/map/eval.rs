@@ -284,6 +284,9 @@ impl<'p, 'n> Eval<'p, 'n> {
     }
 
     fn field(&self, field: &FieldPlan, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+        if let Some(trace) = self.trace {
+            trace.begin_field();
+        }
         let value = match &field.plan {
             Plan::Unset => Ok(None),
             Plan::Scalar(rule) => {
@@ -325,7 +328,14 @@ impl<'p, 'n> Eval<'p, 'n> {
             rows.push(base);
         }
         let inner = Here { rows: &rows, ..*here };
-        let filled = self.block(&plan.block, &inner, true)?;
+        if let Some(trace) = self.trace {
+            trace.enter(field.name.clone());
+        }
+        let filled = self.block(&plan.block, &inner, true);
+        if let Some(trace) = self.trace {
+            trace.leave();
+        }
+        let filled = filled?;
         Ok(filled.told.then_some(Value::Object(filled.fields)))
     }
 
@@ -348,11 +358,17 @@ impl<'p, 'n> Eval<'p, 'n> {
                 let Some(first) = group.first() else { continue };
                 let inner =
                     Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
-                let row_label = self.label(part.rows.each.as_ref(), first.number, out.len(), &field.full);
+                let row_label = self.label(part.rows.each.as_ref(), first.number);
+                if let Some(trace) = self.trace {
+                    trace.enter(format!("{}[{}]", field.name, out.len()));
+                }
                 match self.block(&part.block, &inner, alone) {
                     Ok(filled) if filled.told || !alone => out.push(Value::Object(filled.fields)),
                     Ok(_) => {}
                     Err(Failed) => failed = true,
+                }
+                if let Some(trace) = self.trace {
+                    trace.leave();
                 }
                 if let Some(label) = row_label {
                     self.labels.borrow_mut().truncate(label);
@@ -363,16 +379,11 @@ impl<'p, 'n> Eval<'p, 'n> {
     }
 
     /// Notes the row for messages; gives what to truncate the labels to afterwards.
-    pub fn label(&self, each: Option<&Path>, number: usize, out: usize, field: &str) -> Option<usize> {
+    pub fn label(&self, each: Option<&Path>, number: usize) -> Option<usize> {
         let each = each?;
         let mut labels = self.labels.borrow_mut();
         let before = labels.len();
         labels.push(format!("{each} item {}", number + 1));
-        if let Some(trace) = self.trace
-            && !field.is_empty()
-        {
-            trace.enter(format!("{field}[{out}]"));
-        }
         Some(before)
     }
 

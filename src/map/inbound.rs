@@ -87,7 +87,7 @@ impl Inbound {
             Ok(None) => self.no_record(eval, &root),
             Ok(Some((path, records))) => {
                 for (number, record) in records.into_iter().enumerate() {
-                    let label = path.several().then(|| eval.label(Some(path), number, 0, "")).flatten();
+                    let label = path.several().then(|| eval.label(Some(path), number)).flatten();
                     self.record(eval, record, facts);
                     if let Some(label) = label {
                         eval.labels.borrow_mut().truncate(label);
@@ -164,6 +164,11 @@ impl Inbound {
 
     fn record<'n>(&self, eval: &Eval<'_, 'n>, record: &'n Node<'n>, facts: &mut Vec<MappedFact>) {
         let here = Here { record, rows: &[], number: 0, group: &[] };
+        if let Node::List(items) = record {
+            let trouble = Trouble::new("list", format!("the record is a list of {}", items.len()));
+            eval.fail("", &self.whole(), trouble.help("write `records = [\"$[*]\", \"$\"]` in [mapping]"));
+            return;
+        }
         if self.rejected(eval, &here) {
             return;
         }
@@ -195,9 +200,14 @@ fn fact<'n>(eval: &Eval<'_, 'n>, rule: &FactRule, here: &Here<'_, 'n>, facts: &m
     let fail = |trouble| {
         eval.fail("", &rule.loc, trouble);
     };
+    let silent = |why: &str| {
+        if let Some(trace) = eval.trace {
+            trace.fact(&rule.name, &rule.loc, Some(why.to_owned()));
+        }
+    };
     match eval.holds(rule.when.as_ref(), here) {
         Ok(true) => {}
-        Ok(false) => return,
+        Ok(false) => return silent("its `when` does not hold"),
         Err(trouble) => return fail(trouble),
     }
     let groups = match eval.stacks(&rule.rows, here).and_then(|stacks| eval.groups(&rule.rows, stacks, here))
@@ -205,13 +215,19 @@ fn fact<'n>(eval: &Eval<'_, 'n>, rule: &FactRule, here: &Here<'_, 'n>, facts: &m
         Ok(groups) => groups,
         Err(trouble) => return fail(trouble),
     };
+    if groups.is_empty() {
+        silent("there is no row for which it holds");
+    }
     for group in groups {
         let Some(first) = group.first() else { continue };
         if facts.len() > MAX_FACTS {
             return;
         }
         let inner = Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
-        let label = eval.label(rule.rows.each.as_ref(), first.number, 0, "");
+        let label = eval.label(rule.rows.each.as_ref(), first.number);
+        if let Some(trace) = eval.trace {
+            trace.fact(&rule.name, &rule.loc, None);
+        }
         if let Ok(filled) = eval.block(&rule.block, &inner, false) {
             match assemble(rule, filled.fields) {
                 Ok(fact) => facts.push(fact),

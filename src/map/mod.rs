@@ -3,8 +3,10 @@
 //! [`Inbound`] is a `.in.toml` with its overlays: payload in, facts out. [`Outbound`] is a `.out.toml`: our document
 //! in, the partner's body out. The grammar stands in `docs/mappings.md`.
 
+pub mod explain;
 pub mod node;
 pub mod path;
+pub mod test;
 
 mod inbound;
 mod compile;

@@ -163,7 +163,7 @@ impl<'n> Writer<'_, '_, 'n> {
                 let Some(first) = group.first() else { continue };
                 let inner =
                     Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
-                let label = self.eval.label(part.rows.each.as_ref(), first.number, 0, "");
+                let label = self.eval.label(part.rows.each.as_ref(), first.number);
                 out.extend(self.object(&part.object, &inner)?);
                 if let Some(label) = label {
                     self.eval.labels.borrow_mut().truncate(label);

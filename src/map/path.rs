@@ -127,12 +127,9 @@ impl Path {
         last + rest.iter().filter(|step| matches!(step, Step::All | Step::Only { .. })).count()
     }
 
-    /// The first key, for messages about what is near.
-    pub(crate) fn first_key(&self) -> Option<&str> {
-        match self.steps.first() {
-            Some(Step::Key(key)) => Some(key),
-            _ => None,
-        }
+    /// Whether it is one plain word, which may have been meant as a text.
+    pub(crate) fn is_one_word(&self) -> bool {
+        self.start == Start::Row && matches!(self.steps.as_slice(), [Step::Key(_)])
     }
 
     /// The same path, started elsewhere.

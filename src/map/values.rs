@@ -110,12 +110,11 @@ impl<'n> Eval<'_, 'n> {
             return Ok(None);
         }
         let raw = match &rule.source {
-            Source::Path(path) => self
-                .find(path, here)?
-                .into_iter()
-                .filter(|node| !node.is_absent())
-                .find_map(Val::of)
-                .filter(|val| !self.blank(val, &rule.mods)),
+            Source::Path(path) => {
+                let found =
+                    self.find(path, here)?.into_iter().filter(|node| !node.is_absent()).find_map(Val::of);
+                found.filter(|val| !self.blank(val, &rule.mods)).inspect(|val| self.note(path, val))
+            }
             Source::Const(text) => return Ok(Some(Val::Text(Cow::Owned(text.clone())))),
             Source::First(rules) => {
                 for rule in rules {
@@ -167,6 +166,7 @@ impl<'n> Eval<'_, 'n> {
                     }
                 }
                 vals.retain(|val| !self.blank(val, &rule.mods));
+                vals.iter().for_each(|val| self.note(path, val));
                 vals
             }
             Source::List(gather) => self.gathered(gather, here)?,
@@ -190,6 +190,22 @@ impl<'n> Eval<'_, 'n> {
             out.extend(self.treated(val, &rule.mods)?);
         }
         Ok(out)
+    }
+
+    /// For `explain`: the path gave this.
+    fn note(&self, path: &Path, val: &Val<'_>) {
+        if let Some(trace) = self.trace {
+            let text = match val {
+                Val::Text(text) => format!("{:?}", short(text)),
+                Val::Num(text) => text.to_string(),
+                Val::Bool(yes) => yes.to_string(),
+                Val::Node(node) => {
+                    trace.read_whole(node);
+                    short(&node.to_json())
+                }
+            };
+            trace.source(path, text);
+        }
     }
 
     fn blank(&self, val: &Val<'_>, mods: &Mods) -> bool {

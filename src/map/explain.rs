@@ -1,0 +1,143 @@
+//! `map explain`: for every canonical field which rule and which path gave its value, or why it is empty; and what of
+//! the payload nobody read.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::convert::short;
+use super::node::Node;
+use super::trace::Trace;
+use super::{Context, Inbound, RecordError};
+
+/// What became of one payload.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The mapping and its version.
+    pub mapping: String,
+    /// Every fact that was tried, in order.
+    pub facts: Vec<ExplainedFact>,
+    /// What could not be mapped.
+    pub errors: Vec<RecordError>,
+    /// Parts of the payload that no rule read.
+    pub unread: Vec<Unread>,
+}
+
+/// One fact.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExplainedFact {
+    /// The mapping's rule.
+    pub rule: String,
+    /// Where it stands: file, line, column.
+    pub place: String,
+    /// Why it did not fire; none when it did.
+    pub silent: Option<String>,
+    /// Its fields.
+    pub fields: Vec<ExplainedField>,
+}
+
+/// One field of a fact.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExplainedField {
+    /// `lines[1].sku`.
+    pub field: String,
+    /// Where its rule stands; none when the mapping has no rule for it.
+    pub place: Option<String>,
+    /// The paths that gave something, with what they gave.
+    pub sources: Vec<(String, String)>,
+    /// The canonical value.
+    pub value: Option<Value>,
+    /// Why it is empty.
+    pub why: Option<String>,
+}
+
+/// A part of the payload that no rule read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// Its path, with `[*]` for the items of lists.
+    pub path: String,
+    /// The first value there.
+    pub example: String,
+}
+
+/// Runs `inbound` over `root` and tells what happened.
+#[must_use]
+pub fn explain(inbound: &Inbound, root: &Node<'_>, ctx: &Context) -> Explanation {
+    let trace = Trace::default();
+    let mapped = inbound.run_traced(root, ctx, Some(&trace));
+    let facts = trace.facts.take().into_iter().map(|fact| ExplainedFact {
+        rule: fact.rule,
+        place: fact.loc.to_string(),
+        silent: fact.silent,
+        fields: fact
+            .fields
+            .into_iter()
+            .map(|field| ExplainedField {
+                field: field.name,
+                place: field.loc.map(|loc| loc.to_string()),
+                sources: field.sources,
+                value: field.value,
+                why: field.why,
+            })
+            .collect(),
+    });
+    let mut unread = Vec::new();
+    collect(root, &trace, String::new(), &mut unread);
+    Explanation {
+        mapping: inbound.version().to_owned(),
+        facts: facts.collect(),
+        errors: mapped.errors,
+        unread,
+    }
+}
+
+fn collect(node: &Node<'_>, trace: &Trace, path: String, unread: &mut Vec<Unread>) {
+    match node {
+        Node::Map(entries) => {
+            for (key, value) in entries {
+                let plain = !key.contains(['.', '[', ']']);
+                let next = match (path.is_empty(), plain) {
+                    (true, true) => key.to_string(),
+                    (_, false) => format!("{path}['{key}']"),
+                    (false, true) => format!("{path}.{key}"),
+                };
+                collect(value, trace, next, unread);
+            }
+        }
+        Node::List(items) => {
+            if trace.was_read(node) && items.iter().all(|item| item.text().is_some()) {
+                return;
+            }
+            for item in items {
+                collect(item, trace, format!("{path}[*]"), unread);
+            }
+        }
+        leaf => {
+            if !leaf.is_absent() && !trace.was_read(leaf) && !unread.iter().any(|known| known.path == path) {
+                unread.push(Unread { path, example: short(&leaf.text().unwrap_or_default()) });
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for ExplainedField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "  {}", self.field)?;
+        match &self.value {
+            Some(Value::String(text)) => write!(f, " = {text}")?,
+            Some(value) => write!(f, " = {value}")?,
+            None => f.write_str(": empty")?,
+        }
+        let sources: Vec<String> =
+            self.sources.iter().map(|(path, before)| format!("`{path}` = {before}")).collect();
+        if !sources.is_empty() {
+            write!(f, "  ← {}", sources.join(", "))?;
+        }
+        if let (None, Some(why)) = (&self.value, &self.why) {
+            write!(f, "  ({why})")?;
+        }
+        match &self.place {
+            Some(place) => write!(f, "  [{place}]"),
+            None => Ok(()),
+        }
+    }
+}
