@@ -1,1 +1,448 @@
 //! Builds, starts and stops the daemon: the only place that names concrete edges.
+//!
+//! [`Prepared`] is checked and holds nothing open; [`Prepared::start`] gives [`Running`]; [`Running::stop`] stops intake,
+//! drains with a deadline and closes. After `kill -9` nothing has to be put right: all that was promised is in the
+//! store, and whatever was in flight is treated as unknown when its account's lease is taken again.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::canonical::AccountId;
+use crate::config::model::{BusConfig, StoreConfig};
+use crate::config::world::World;
+use crate::deliver;
+use crate::ingest::backlog::Backlog;
+use crate::ingest::webhook::Intake;
+use crate::io::bus::embedded::EmbeddedBus;
+use crate::io::clock::SystemClock;
+use crate::io::http::ReqwestHttp;
+use crate::io::store::sqlite::{Options, SqliteStore};
+use crate::ports::{Bus, Clock, ExceptionQuery, Hint, Http, INBOUND_SHARDS, Store};
+use crate::process::Worker;
+use crate::{outbox, telemetry, web};
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error("the store {path} cannot be opened: {error}")]
+    Store {
+        /// Where it is.
+        path: String,
+        /// Why.
+        error: String,
+    },
+    /// The address.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Another daemon works on the same store.
+    #[error("another crossdock runs on the store {path}")]
+    InUse {
+        /// Where it is.
+        path: String,
+    },
+    /// The key file.
+    #[error("the key file {path} cannot be read or written: {error}")]
+    Key {
+        /// Where it is.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The HTTP client.
+    #[error("the HTTP client cannot be built: {0}")]
+    Http(String),
+}
+
+/// A checked config, ready to start.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What will be in force.
+    pub world: World,
+}
+
+/// A daemon that runs.
+pub struct Running {
+    /// Where it listens: with port 0 in the config, the port that it was given.
+    pub address: SocketAddr,
+    /// Its store, for those who run it inside their own process.
+    pub store: Arc<dyn Store>,
+    intake: CancellationToken,
+    work: CancellationToken,
+    servers: TaskTracker,
+    tasks: TaskTracker,
+    bus: Arc<EmbeddedBus>,
+    drain: Duration,
+    /// Held as long as the daemon runs.
+    _lock: File,
+}
+
+/// Who wakes whom: one bell a shard, one an account.
+#[derive(Default)]
+struct Bells {
+    shards: Vec<Arc<Notify>>,
+    accounts: HashMap<AccountId, deliver::Waker>,
+}
+
+impl Prepared {
+    /// Opens the store, starts all stages and listens.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running then.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let config = self.world.config.clone();
+        let StoreConfig::Sqlite { path } = &config.store;
+        let BusConfig::Embedded = config.bus;
+        let lock = lock(path)?;
+        let options = Options { queue: config.intake.queue, sole: true, ..Options::default() };
+        let store = SqliteStore::open(path, options).map_err(|error| StartError::Store {
+            path: path.display().to_string(),
+            error: error.to_string(),
+        })?;
+        let store: Arc<dyn Store> = store;
+        let seal = deliver::Seal::new(&master_key(path)?).map(Arc::new);
+        let bus = Arc::new(EmbeddedBus::new());
+        let http: Arc<dyn Http> =
+            Arc::new(ReqwestHttp::new().map_err(|error| StartError::Http(error.to_string()))?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let listener = TcpListener::bind(config.server.listen)
+            .await
+            .map_err(|error| StartError::Listen { address: config.server.listen, error })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::Listen { address: config.server.listen, error })?;
+
+        let metrics = telemetry::metrics();
+        let world = Arc::new(ArcSwap::from_pointee(self.world));
+        let backlog = Arc::new(Backlog::default());
+        let (intake, work) = (CancellationToken::new(), CancellationToken::new());
+        let (servers, tasks) = (TaskTracker::new(), TaskTracker::new());
+        let as_bus: Arc<dyn Bus> = bus.clone();
+
+        activate(store.as_ref(), &as_bus, &world.load(), clock.now()).await;
+
+        let worker = Worker {
+            store: store.clone(),
+            bus: as_bus.clone(),
+            clock: clock.clone(),
+            world: world.clone(),
+            backlog: backlog.clone(),
+        };
+        let started = clock.now();
+        let owner = format!("{}-{:08x}", std::process::id(), clock.random() & 0xffff_ffff);
+        let mut bells = Bells::default();
+        for shard in 0..INBOUND_SHARDS {
+            let bell = Arc::new(Notify::new());
+            tasks.spawn(work_on(worker.clone(), shard, bell.clone(), work.clone()));
+            bells.shards.push(bell);
+        }
+        for account in config.accounts.values().filter(|account| account.enabled) {
+            let deps = deliver::Deps {
+                store: store.clone(),
+                http: http.clone(),
+                bus: as_bus.clone(),
+                clock: clock.clone(),
+                world: world.clone(),
+                owner: owner.clone(),
+                seal: seal.clone(),
+                started,
+                careful: false,
+            };
+            let lane = deliver::Lane::new(account.id.clone(), deps);
+            bells.accounts.insert(account.id.clone(), lane.waker());
+            tasks.spawn(deliver::run_lane(lane, work.clone()));
+        }
+        tasks.spawn(ring(as_bus.clone(), bells));
+        tasks.spawn(sweep(store.clone(), as_bus.clone(), clock.clone(), world.clone(), work.clone()));
+
+        let hooks = web::hooks::routes(
+            Intake {
+                store: store.clone(),
+                bus: as_bus.clone(),
+                clock: clock.clone(),
+                world: world.clone(),
+                backlog,
+            },
+            config.server.max_body,
+        );
+        let router = web::router(web::WebState {
+            store: store.clone(),
+            bus: as_bus,
+            world,
+            events: live_events(&bus),
+            clock,
+            metrics: Some(metrics),
+            token: config.server.token.clone(),
+            hooks,
+            shutdown: intake.clone(),
+        });
+        let closing = intake.clone();
+        servers.spawn(async move {
+            let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+                .with_graceful_shutdown(async move { closing.cancelled().await });
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        servers.close();
+        tasks.close();
+        tracing::info!(%address, generation = config.generation, "crossdock is up");
+        Ok(Running {
+            address,
+            store,
+            intake,
+            work,
+            servers,
+            tasks,
+            bus,
+            drain: config.server.drain,
+            _lock: lock,
+        })
+    }
+}
+
+impl Running {
+    /// Stops intake, lets what is under way come to an end within the configured time, and closes the store.
+    pub async fn stop(self) {
+        tracing::info!("stopping: no more intake");
+        self.intake.cancel();
+        let half = self.drain / 2;
+        if tokio::time::timeout(half, self.servers.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        self.work.cancel();
+        self.bus.close().await;
+        if tokio::time::timeout(half, self.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                "some calls did not end in time; their outcome will be looked up at the next start"
+            );
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the store did not close cleanly");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Hands hints to the tasks that they concern.
+async fn ring(bus: Arc<dyn Bus>, bells: Bells) {
+    while let Some(hint) = bus.next().await {
+        match hint {
+            Hint::Inbound { shard } => {
+                if let Some(bell) = bells.shards.get(usize::from(shard)) {
+                    bell.notify_one();
+                }
+            }
+            Hint::Outbound { account } => {
+                if let Some(lane) = bells.accounts.get(&account) {
+                    lane.wake();
+                }
+            }
+        }
+    }
+}
+
+/// Works on one shard whenever its bell rings. A fault in one step is logged and does not end the task.
+async fn work_on(worker: Worker, shard: u16, bell: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        let task = tokio::spawn({
+            let worker = worker.clone();
+            async move { worker.step(shard).await }
+        });
+        let pause = match task.await {
+            Ok(Ok(0)) => None,
+            Ok(Ok(_)) => Some(Duration::ZERO),
+            Ok(Err(error)) => {
+                tracing::error!(shard, %error, "messages wait for the store");
+                Some(Duration::from_millis(500))
+            }
+            Err(error) => {
+                tracing::error!(shard, %error, "a fault in the working stage; its messages stay pending");
+                Some(Duration::from_secs(5))
+            }
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        match pause {
+            Some(Duration::ZERO) => {}
+            Some(pause) => tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            },
+            None => tokio::select! {
+                () = stop.cancelled() => return,
+                () = bell.notified() => {}
+            },
+        }
+    }
+}
+
+/// Finds what hints missed, relays events, and deletes raw bodies whose time is over.
+async fn sweep(
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    clock: Arc<dyn Clock>,
+    world: Arc<ArcSwap<World>>,
+    stop: CancellationToken,
+) {
+    let mut prune_at = clock.now();
+    while !stop.is_cancelled() {
+        let now = clock.now();
+        match store.sweep(now, 1000).await {
+            Ok(hints) => {
+                for hint in hints {
+                    bus.hint(hint).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot sweep now"),
+        }
+        relay_all(store.as_ref(), bus.as_ref()).await;
+        if now >= prune_at {
+            let keep =
+                SignedDuration::try_from(world.load().config.intake.keep_raw).unwrap_or(SignedDuration::MAX);
+            if let Ok(before) = now.checked_sub(keep)
+                && let Err(error) = store.prune(before, 1000).await
+            {
+                tracing::warn!(%error, "cannot prune now");
+            }
+            prune_at = now.checked_add(SignedDuration::from_mins(10)).unwrap_or(now);
+        }
+        let pause = world.load().config.delivery.sweep;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    relay_all(store.as_ref(), bus.as_ref()).await;
+}
+
+async fn relay_all(store: &dyn Store, bus: &dyn Bus) {
+    loop {
+        match outbox::relay(store, bus, 500).await {
+            Ok(500) => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "cannot relay events now");
+                return;
+            }
+        }
+    }
+}
+
+/// Notes the generation in the store's history. When it is a new one, open exceptions are looked at again: what a
+/// change of config or mapping has put right goes on by itself.
+async fn activate(store: &dyn Store, bus: &Arc<dyn Bus>, world: &World, now: Timestamp) {
+    let generation = world.config.generation.clone();
+    let note = async {
+        let active = store.get("config", "active").await?;
+        if active.as_ref().and_then(|value| value.get("generation")).and_then(|value| value.as_str())
+            == Some(&generation)
+        {
+            return Ok(());
+        }
+        let entry = json!({ "generation": generation, "at": now });
+        store.put("config", &format!("history/{now}"), entry.clone(), None).await?;
+        store.put("config", "active", entry, None).await?;
+        let query = ExceptionQuery { limit: Some(1000), ..ExceptionQuery::default() };
+        let open = store.exceptions(&query).await?;
+        let ids: Vec<i64> = open
+            .iter()
+            .filter(|exception| exception.intent.is_none())
+            .map(|exception| exception.id)
+            .collect();
+        if !ids.is_empty() {
+            tracing::info!(
+                count = ids.len(),
+                generation,
+                "a new generation: open exceptions are looked at again"
+            );
+            for hint in store.retry_exceptions(&ids, now).await? {
+                bus.hint(hint).await;
+            }
+        }
+        Ok::<(), crate::ports::StoreError>(())
+    };
+    if let Err(error) = note.await {
+        tracing::warn!(%error, "the config's generation could not be noted");
+    }
+}
+
+fn live_events(bus: &Arc<EmbeddedBus>) -> web::Events {
+    let bus = bus.clone();
+    Arc::new(move || {
+        let receiver = bus.subscribe();
+        futures::stream::unfold(receiver, |mut receiver| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(event) => return Some((event, receiver)),
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    })
+}
+
+/// Takes the store for this process alone: the lock goes with the process, however it ends. So whatever leases an earlier
+/// process held are nobody's by now.
+fn lock(database: &Path) -> Result<File, StartError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let failed = |error: std::io::Error| StartError::Store {
+        path: database.display().to_string(),
+        error: error.to_string(),
+    };
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(StartError::InUse { path: database.display().to_string() })
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// The key that encrypts rotating tokens at rest: 32 bytes in `crossdock.key` beside the database, made at the first
+/// start and readable by its owner alone.
+fn master_key(database: &Path) -> Result<[u8; 32], StartError> {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let path: PathBuf = database.with_file_name("crossdock.key");
+    let failed = |error| StartError::Key { path: path.display().to_string(), error };
+    let mut key = [0_u8; 32];
+    match File::open(&path) {
+        Ok(mut file) => {
+            file.read_exact(&mut key).map_err(failed)?;
+            Ok(key)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            rand::fill(&mut key[..]);
+            let mut file =
+                File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(key)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

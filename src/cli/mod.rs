@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 pub mod check;
 pub mod connector;
 pub mod files;
+pub mod run;
 pub mod webhook;
 
 /// Links storefronts, warehouses, carriers and payment gateways, and keeps every order in step.
@@ -37,6 +38,8 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon until SIGTERM or SIGINT. A second signal ends it at once.
+    Run(run::Run),
     /// Check config, connectors and mappings; report every problem with its place.
     Check(check::Check),
     /// List connectors, or show what one of them says.
@@ -70,6 +73,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match command {
+        Command::Run(command) => command.run(&globals),
         Command::Check(command) => command.run(&globals),
         Command::Connector(command) => command.run(&globals),
         Command::Webhook(command) => command.run(&globals),

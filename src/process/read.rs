@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::canonical::{AccountId, Body, ClientId, EntityId, Fact, MessageId};
+use crate::canonical::{AccountId, Body, ClientId, EntityId, Fact, MessageId, When};
 use crate::config::model::{Account, Config};
 use crate::config::world::World;
 use crate::connector::manifest::{Manifest, TopicAction};
@@ -190,6 +190,11 @@ fn read_partner(
         let mut header = fact.header;
         if content.origin == Origin::Answer && header.our.is_none() {
             header.our.clone_from(&content.context);
+        }
+        if matches!(fact.body, Body::Level(_)) && header.at.is_none() && header.version.is_none() {
+            // A level is a snapshot. One without time or version counts for the moment at which it was told, so that the
+            // same level twice, with another between, is three facts.
+            header.at = Some(When::utc(content.received));
         }
         reading.facts.push(Fact {
             id: Fact::identity(&account.id, &header, &fact.body),

@@ -1,0 +1,55 @@
+//! `crossdock run`: the daemon.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Done, Failure, Globals, block_on, complain, files};
+use crate::app::Prepared;
+use crate::config::World;
+use crate::telemetry;
+
+/// Run the daemon until SIGTERM or SIGINT. A second signal ends it at once.
+#[derive(Debug, Args)]
+pub struct Run {}
+
+impl Run {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the config is wrong or the daemon cannot start.
+    pub fn run(self, globals: &Globals) -> Done {
+        let loaded = files::load(&globals.config);
+        for problem in &loaded.problems {
+            complain(problem);
+        }
+        let Some(world) = loaded.world else {
+            return Err(Failure(format!("{} is not fit to run with", globals.config.display())));
+        };
+        telemetry::start_logs(&world.config.log.filter, world.config.log.json)?;
+        block_on(serve(world))?
+    }
+}
+
+async fn serve(world: World) -> Done {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = Prepared { world }.start().await?;
+    complain(format_args!("crossdock listens on http://{}", running.address));
+    either(&mut terminate, &mut interrupt).await;
+    tokio::select! {
+        () = running.stop() => Ok(ExitCode::SUCCESS),
+        () = either(&mut terminate, &mut interrupt) => {
+            complain("a second signal: ending at once");
+            std::process::exit(130)
+        }
+    }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
