@@ -314,7 +314,7 @@ impl Lane {
     }
 
     /// Whether an earlier process has left the account's exception open.
-    async fn was_down(&self) {
+    async fn was_down(&mut self) {
         if lock(&self.shared.status).told.is_some() {
             return;
         }
@@ -333,7 +333,7 @@ impl Lane {
     }
 
     /// Tells people when the account goes down and when it is back.
-    async fn announce(&self) {
+    async fn announce(&mut self) {
         let (down, told) = {
             let status = lock(&self.shared.status);
             (status.down.clone(), status.told)
