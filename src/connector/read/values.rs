@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::Scope;
 use crate::connector::manifest::{Source, Test};
 use crate::connector::template::Template;
-use crate::diagnostic::nearest;
 use crate::map::path::Path;
 use crate::tables::Value;
 
@@ -27,41 +26,85 @@ pub(super) enum Place {
     Signed,
 }
 
-/// The first words of paths into what the planner hands to outbound mappings.
-pub(super) const SOURCE_ROOTS: &[&str] = &[
-    "order",
-    "lines",
-    "shipment",
-    "payment",
-    "refund",
-    "tracker",
-    "label",
-    "stock",
-    "parcel",
-    "amount",
-    "reference",
-    "reason",
-    "note",
-    "notes",
-    "tags",
-    "tag",
-    "warehouse",
-    "warehouse_order",
-    "client",
-    "account",
-    "sku",
-    "location",
-    "quantity",
-    "available",
-    "tracking",
-    "carrier",
-    "service",
-    "address",
-    "ship_to",
-    "number",
-    "intent",
-    "needs",
+/// What the planner hands to outbound mappings (`plan::content`): a name, and its fields where it has some.
+pub(super) const SOURCE: &[(&str, &[&str])] = &[
+    (
+        "order",
+        &[
+            "id",
+            "ref",
+            "number",
+            "storefront",
+            "placed_at",
+            "channel",
+            "currency",
+            "total",
+            "subtotal",
+            "tax",
+            "discount",
+            "shipping",
+            "terms",
+            "ship_method",
+            "tags",
+            "extra",
+        ],
+    ),
+    ("lines", &["ref", "sku", "our_sku", "store_sku", "quantity", "units", "title", "unit_price", "weight"]),
+    (
+        "shipment",
+        &[
+            "ref",
+            "warehouse",
+            "at",
+            "carrier",
+            "service",
+            "location",
+            "lines",
+            "tracking",
+            "urls",
+            "packages",
+            "recorded",
+        ],
+    ),
+    ("ship_to", ADDRESS),
+    ("bill_to", ADDRESS),
+    ("ship_method", &["carrier", "service"]),
+    ("needs", &[]),
+    ("email", &[]),
+    ("phone", &[]),
+    ("note", &[]),
+    ("gift_note", &[]),
+    ("warehouse", &[]),
+    ("warehouse_order", &[]),
+    ("payment", &[]),
+    ("amount", &[]),
+    ("reference", &[]),
+    ("reason", &[]),
+    ("tag", &[]),
+    ("tags", &[]),
+    ("sku", &[]),
+    ("our_sku", &[]),
+    ("quantity", &[]),
+    ("location", &[]),
+    ("tracking", &[]),
+    ("carrier", &[]),
+    ("label", &[]),
+    ("weight", &[]),
 ];
+const ADDRESS: &[&str] =
+    &["name", "company", "street", "city", "region", "postal_code", "country", "phone", "email"];
+
+/// Why `hole` is no path into what the planner hands out: the word that is wrong, and what is known in its place.
+fn wrong_in_source(hole: &str) -> Option<(&str, Vec<&'static str>)> {
+    let mut steps = hole.split('.').map(|step| step.split('[').next().unwrap_or_default());
+    let root = steps.next().unwrap_or_default();
+    let Some((_, fields)) = SOURCE.iter().find(|(name, _)| *name == root) else {
+        return Some((root, SOURCE.iter().map(|(name, _)| *name).collect()));
+    };
+    // What is read beforehand has the partner's own fields.
+    let field = steps.next().filter(|_| root != "needs")?;
+    (!fields.contains(&field)).then(|| (field, fields.to_vec()))
+}
 
 impl Place {
     fn names(self) -> &'static [&'static str] {
@@ -124,26 +167,32 @@ impl Scope<'_> {
                 self.file.report(found.nearest(name, known));
             }
         } else if !place.names().contains(&hole) {
-            let root = hole.split(['.', '[']).next().unwrap_or_default();
-            if source && SOURCE_ROOTS.contains(&root) {
-                if let Err(error) = Path::parse(hole) {
-                    self.file.report(wrong(error.to_string()));
-                }
-                return;
-            }
             let settings: Vec<String> = settings().map(|name| format!("setting.{name}")).collect();
             let mut known: Vec<&str> = place.names().to_vec();
             if place != Place::Signed {
                 known.extend(settings.iter().map(String::as_str));
             }
+            let mut given = hole;
             if source {
-                known.extend(SOURCE_ROOTS);
+                let Some((word, fields)) = wrong_in_source(hole) else {
+                    if let Err(error) = Path::parse(hole) {
+                        self.file
+                            .report(wrong(error.to_string()).help("expected a path such as order.number"));
+                    }
+                    return;
+                };
+                if hole.starts_with(word) {
+                    known.extend(fields);
+                } else {
+                    known = fields;
+                }
+                given = word;
             }
             let found = wrong(format!("nothing fills the hole {{{hole}}} here"));
-            let near = nearest(hole, known.iter().copied()).or_else(|| nearest(root, known.iter().copied()));
-            self.file.report(match near {
-                Some(name) => found.help(format!("did you mean `{name}`?")),
-                None => found.nearest(hole, known),
+            self.file.report(match known.as_slice() {
+                [] => found
+                    .help(format!("`{}` has no parts", hole.trim_end_matches(given).trim_end_matches('.'))),
+                _ => found.nearest(given, known),
             });
         }
     }
