@@ -1,0 +1,48 @@
+//! Virtual time and chance by seed.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crossdock::ports::Clock;
+use jiff::Timestamp;
+
+/// A clock that moves when it is told to.
+#[derive(Debug)]
+pub struct SimClock {
+    state: Mutex<(Timestamp, u64)>,
+}
+
+impl SimClock {
+    /// Starts on a fixed day, with chance by `seed`.
+    pub fn new(seed: u64) -> Self {
+        let start: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        Self { state: Mutex::new((start, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)) }
+    }
+
+    /// Lets `time` pass.
+    pub fn pass(&self, time: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.0 += time;
+    }
+
+    /// Moves to `at`, unless that is past.
+    pub fn reach(&self, at: Timestamp) {
+        let mut state = self.state.lock().unwrap();
+        state.0 = state.0.max(at);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        self.state.lock().unwrap().0
+    }
+
+    fn random(&self) -> u64 {
+        let mut state = self.state.lock().unwrap();
+        state.1 = state.1.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state.1;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,14 @@
+//! A seeded simulator: the real stages, SQLite and the simulated partners in one process on virtual time, with a crash
+//! before or after any call of a port, power loss, cut answers, lost and doubled hints and webhooks; judged by what the
+//! partners have at the end (P1 to P4).
+//!
+//! `CROSSDOCK_HISTORIES` sets how many histories are lived (10,000 by default), `CROSSDOCK_SEED` lives one alone.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: it stops at the first surprise")]
+
+mod clock;
+mod crash;
+mod disk;
+mod histories;
+mod stage;
+mod town;

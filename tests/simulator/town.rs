@@ -1,0 +1,119 @@
+//! The town in which all histories play: one client, one store, one warehouse, one carrier, one gateway.
+
+use std::time::Duration;
+
+use crossdock::config::embedded::embedded;
+use crossdock::config::world::World as Generation;
+use crossdock::sandbox::{Settings, World};
+use crossdock::{config, connector};
+
+/// The generation of all histories, compiled once.
+pub fn shared() -> Generation {
+    static SHARED: std::sync::OnceLock<Generation> = std::sync::OnceLock::new();
+    SHARED.get_or_init(|| generation(&settings(), "3m")).clone()
+}
+
+/// The config of the client. `polls` is the interval of the polls that stand behind the webhooks.
+fn generation(settings: &Settings, polls: &str) -> Generation {
+    let mut sources = embedded();
+    let mut skus = String::from("account,theirs,ours,each\n");
+    for product in settings.catalogue.iter().filter(|product| product.on_hand.is_some()) {
+        for account in ["shop", "east"] {
+            skus.push_str(&format!("{account},{sku},{sku},1\n", sku = product.sku));
+        }
+    }
+    sources.insert("lists/skus.csv", skus);
+    let text = format!(
+        r#"
+[delivery]
+attempt_timeout = "5s"
+lease = "15s"
+breaker_pause = "10s"
+backoff_max = "1m"
+
+[account.shop]
+connector = "shopify"
+client = "acme"
+settings = {{ shop = "{shop}", base_url = "http://sandbox/shopify/admin/api/2026-07" }}
+secrets = {{ token = {{ file = "shopify-token" }}, webhook = {{ file = "shopify-webhook" }} }}
+poll.orders.every = "{polls}"
+poll.order_events.every = "{polls}"
+poll.fulfilment_orders.every = "{polls}"
+
+[account.east]
+connector = "shiphero"
+client = "acme"
+zone = "UTC"
+settings = {{ base_url = "http://sandbox/shiphero" }}
+secrets = {{ refresh_token = {{ file = "shiphero-refresh" }}, webhook = {{ file = "shiphero-webhook" }} }}
+poll.orders.every = "{polls}"
+poll.shipments.every = "{polls}"
+
+[account.parcels]
+connector = "easypost"
+client = "acme"
+settings = {{ base_url = "http://sandbox/easypost/v2" }}
+secrets = {{ key = {{ file = "easypost-key" }}, webhook = {{ file = "easypost-webhook" }} }}
+poll.trackers.every = "{polls}"
+
+[account.pay]
+connector = "stripe"
+client = "acme"
+settings = {{ base_url = "http://sandbox/stripe/v1" }}
+secrets = {{ key = {{ file = "stripe-key" }}, webhook = {{ file = "stripe-webhook" }} }}
+poll.events.every = "{polls}"
+
+[flow.acme]
+client = "acme"
+live = true
+storefronts = ["shop"]
+warehouses = ["east"]
+tracking = "parcels"
+gateway = "pay"
+skus = "lists/skus.csv"
+capture = "first_shipment"
+refund = "gateway"
+[flow.acme.stock]
+locations = {{ shop = "{location}" }}
+"#,
+        shop = settings.shop,
+        location = settings.location,
+    );
+    sources.insert("config.toml", text);
+    let secrets = settings.secrets.clone();
+    let read_secret = move |name: &str| {
+        let known = [
+            ("shopify-token", &secrets.shopify_token),
+            ("shopify-webhook", &secrets.shopify_webhook),
+            ("shiphero-refresh", &secrets.shiphero_refresh),
+            ("shiphero-webhook", &secrets.shiphero_webhook),
+            ("easypost-key", &secrets.easypost_key),
+            ("easypost-webhook", &secrets.easypost_webhook),
+            ("stripe-key", &secrets.stripe_key),
+            ("stripe-webhook", &secrets.stripe_webhook),
+        ];
+        let found = known.iter().find(|(key, _)| name.ends_with(key)).map(|(_, value)| (*value).clone());
+        found.ok_or_else(|| format!("no secret {name}"))
+    };
+    let (registry, problems) = connector::load(&sources);
+    assert!(problems.is_empty(), "{problems:?}");
+    let config = config::load(&sources, "config.toml", &registry, &|_| None, &read_secret);
+    let config = config.unwrap_or_else(|problems| {
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    });
+    Generation { config, registry }
+}
+
+/// Partners whose warehouse is quick, so that a history is short.
+pub fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.timing.ship = Duration::from_secs(20);
+    settings.timing.next_parcel = Duration::from_secs(5);
+    settings.timing.allocate = Duration::from_secs(2);
+    settings
+}
+
+/// Fresh partners.
+pub fn partners(seed: u64, settings: Settings) -> World {
+    World::new(seed, settings).unwrap()
+}
