@@ -387,7 +387,8 @@ fn every_file_is_read_to_its_end() {
     let mut files = Vec::new();
     sources(&root.join("src"), root, &mut files);
     for (file, source) in files {
-        let code = source.split("#[cfg(test)]").next().unwrap().to_owned() + "\nfn f() { crate::marker::f(); }\n";
+        let code =
+            source.split("#[cfg(test)]").next().unwrap().to_owned() + "\nfn f() { crate::marker::f(); }\n";
         assert!(named(&file, &code).paths.contains("crate::marker::f"), "{file}");
     }
 }
