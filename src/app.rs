@@ -446,3 +446,17 @@ fn master_key(database: &Path) -> Result<[u8; 32], StartError> {
         Err(error) => Err(failed(error)),
     }
 }
+
+/// The way out to partners, for those who need nothing else of the daemon.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn http() -> Result<Arc<dyn Http>, crate::ports::HttpError> {
+    Ok(Arc::new(ReqwestHttp::new()?))
+}
+
+/// The machine's clock.
+#[must_use]
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}

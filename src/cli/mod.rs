@@ -16,6 +16,7 @@ pub mod check;
 pub mod connector;
 pub mod files;
 pub mod run;
+pub mod sandbox;
 pub mod webhook;
 
 /// Links storefronts, warehouses, carriers and payment gateways, and keeps every order in step.
@@ -44,6 +45,8 @@ enum Command {
     Check(check::Check),
     /// List connectors, or show what one of them says.
     Connector(connector::Connector),
+    /// Serve simulated partners on loopback.
+    Sandbox(sandbox::Sandbox),
     /// Try a webhook's signature.
     Webhook(webhook::Webhook),
 }
@@ -76,6 +79,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(command) => command.run(&globals),
         Command::Check(command) => command.run(&globals),
         Command::Connector(command) => command.run(&globals),
+        Command::Sandbox(command) => command.run(&globals),
         Command::Webhook(command) => command.run(&globals),
     };
     done.unwrap_or_else(|Failure(message)| {

@@ -5,12 +5,15 @@
 //! partners hold in the end is told by [`World::ledger`], and [`Ledger::check`] says what is wrong with it.
 
 mod bucket;
+mod control;
+mod cut;
 mod dice;
 mod easypost;
 mod graphql;
 mod hooks;
 mod http;
 mod ledger;
+mod server;
 mod settings;
 mod shiphero;
 mod shopify;
@@ -23,6 +26,7 @@ pub use ledger::{
     FulfilmentEntry, GatewayEntry, Ledger, OrderEntry, ShipmentEntry, StockEntry, WarehouseEntry,
     WebhookCounts,
 };
+pub use server::{Server, targets};
 pub use settings::{Fault, Limits, Product, Secrets, Settings, Timing};
 pub use shopify::Placed;
 pub use spec::{AddressSpec, Expect, LineSpec, OrderSpec, Payment};

@@ -123,6 +123,11 @@ impl World {
         })
     }
 
+    /// The store's id of an order that is called by its id or its number (`1001`, `#1001`).
+    pub fn order_id(&self, called: &str) -> Option<u64> {
+        self.shop.find_by_names(called, called, &[]).map(|index| self.shop.orders[index].id)
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -10,6 +10,7 @@ mod client;
 mod easypost;
 mod faults;
 mod round;
+mod server;
 mod shiphero;
 mod shopify;
 mod stripe;
