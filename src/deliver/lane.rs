@@ -4,6 +4,9 @@
 //! daemon's task ([`run_lane`]) and the simulator both call it. Calls run side by side inside the step, on the
 //! caller's task; a job that breaks down takes no other with it.
 
+mod reading;
+mod ready;
+
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -16,24 +19,22 @@ use futures::future::{Either, FutureExt as _, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::action::{action, operations};
 use super::breaker::{Breaker, Gate};
-use super::lease::{Hold, NoLease};
+use super::lease::Hold;
 use super::limiter::{Limiter, Share, Wait};
 use super::send::{Delivery, SOON, Stage};
 use super::shared::{Deps, Shared, View, lock};
 use super::status::{Status, count_wait};
 use super::token::Tokens;
-use crate::canonical::{AccountId, Exception, IntentId};
+use crate::canonical::{AccountId, IntentId};
 use crate::config::World;
 use crate::connector::manifest::Once;
-use crate::ingest::poll::{self, Track};
-use crate::ingest::reread;
-use crate::ports::{DueIntent, ExceptionQuery};
-use crate::reconcile;
-use crate::retry::{jitter, later};
+use crate::ingest::poll::Track;
+use crate::ports::DueIntent;
+use crate::retry::later;
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +63,6 @@ enum Work {
     Poll { name: String, track: Track },
     Reread { key: String, failures: u32 },
     Reconcile { poll: String },
-}
-
-/// What may be started besides deliveries.
-enum Reading {
-    Reread(reread::Ask),
-    Poll(String),
-    Reconcile(String),
 }
 
 /// The lane of one account.
@@ -233,130 +227,6 @@ impl Lane {
         next
     }
 
-    /// The epoch of the lease. What an earlier one had in flight is treated as unknown before anything else is done.
-    async fn epoch(&mut self, view: &View) -> Result<i64, Option<Timestamp>> {
-        let now = self.shared.now();
-        if self.world.is_none() {
-            lock(&self.shared.limiter).set(&view.manifest().limits, now);
-        }
-        let held = match self.shared.lease(view, view.delivery().attempt_timeout).await {
-            Ok(held) => held,
-            Err(NoLease::Theirs) => {
-                self.epoch = None;
-                let pause = view.delivery().lease / 3;
-                let chance = self.shared.deps.clock.random();
-                return Err(Some(later(now, pause + jitter(pause, chance))));
-            }
-            Err(NoLease::Store(error)) => {
-                warn!(account = %self.shared.account, %error, "the store does not give the lease");
-                return Err(Some(later(now, SOON)));
-            }
-        };
-        if let Some(level) = held.fresh {
-            lock(&self.shared.limiter).resume(&level, held.epoch, now);
-            self.epoch = None;
-        }
-        if self.epoch != Some(held.epoch) {
-            // A look-up means something only some time after the call that died.
-            let settle = view.manifest().commands.values().filter_map(|command| match &command.once {
-                Once::Find(find) => Some(find.settle),
-                _ => None,
-            });
-            let due = later(now, settle.max().unwrap_or_default());
-            match self.shared.deps.store.recover(&self.shared.account, held.epoch, due).await {
-                Ok(0) => {}
-                Ok(recovered) => {
-                    warn!(account = %self.shared.account, recovered, "calls of a former owner have no outcome");
-                    self.wakes.insert(due);
-                }
-                Err(error) => {
-                    warn!(account = %self.shared.account, %error, "the store does not recover");
-                    return Err(Some(later(now, SOON)));
-                }
-            }
-            self.was_down().await;
-            self.epoch = Some(held.epoch);
-        }
-        Ok(held.epoch)
-    }
-
-    /// Takes over a new generation of settings.
-    fn take_over(&mut self, world: &Arc<World>, view: &View, now: Timestamp) {
-        if self.world.as_ref().is_some_and(|known| Arc::ptr_eq(known, world)) {
-            return;
-        }
-        lock(&self.shared.limiter).set(&view.manifest().limits, now);
-        let delivery = view.delivery();
-        lock(&self.shared.breaker).set(delivery.breaker_after, delivery.breaker_pause);
-        lock(&self.shared.status).off = None;
-        let wanted = poll::wanted(view);
-        self.polls.retain(|name, _| wanted.contains_key(name));
-        for (name, every) in wanted {
-            self.polls.entry(name).or_default().every = every;
-        }
-        lock(&self.shared.status).polls.retain(|name, _| self.polls.contains_key(name));
-        self.reconciles = reconcile::wanted(view)
-            .into_iter()
-            .map(|name| {
-                let at = self.reconciles.get(&name).copied();
-                (name, at.unwrap_or_else(|| later(now, reconcile::FIRST)))
-            })
-            .collect();
-        self.world = Some(Arc::clone(world));
-    }
-
-    async fn off(&mut self, why: &str) -> Option<Timestamp> {
-        self.world = None;
-        self.epoch = None;
-        lock(&self.shared.status).off = Some(why.to_owned());
-        self.shared.give_back().await;
-        None
-    }
-
-    /// Whether an earlier process has left the account's exception open.
-    async fn was_down(&mut self) {
-        if lock(&self.shared.status).told.is_some() {
-            return;
-        }
-        let query = ExceptionQuery {
-            kind: Some("account_down".to_owned()),
-            account: Some(self.shared.account.0.clone()),
-            ..ExceptionQuery::default()
-        };
-        if let Ok(open) = self.shared.deps.store.exceptions(&query).await {
-            let mut status = lock(&self.shared.status);
-            status.told = Some(!open.is_empty());
-            if let Some(first) = open.into_iter().next() {
-                status.down.get_or_insert(first.message);
-            }
-        }
-    }
-
-    /// Tells people when the account goes down and when it is back.
-    async fn announce(&mut self) {
-        let (down, told) = {
-            let status = lock(&self.shared.status);
-            (status.down.clone(), status.told)
-        };
-        if told == Some(down.is_some()) || (told.is_none() && down.is_none()) {
-            return;
-        }
-        let account = &self.shared.account;
-        let cause = format!("account:{account}");
-        let (raise, resolve) = match &down {
-            Some(message) => {
-                let text = format!("{account} is out of order: {message}");
-                let help = "its commands wait; it is tried again by itself. Look at its credentials and permissions, and at the partner's own status page";
-                let exception = self.shared.exception("account_down", cause, text);
-                (vec![Exception { help: Some(help.to_owned()), ..exception }], Vec::new())
-            }
-            None => (Vec::new(), vec![cause]),
-        };
-        if self.shared.announce(raise, resolve).await.is_ok() {
-            lock(&self.shared.status).told = Some(down.is_some());
-        }
-    }
-
     // ----------------------------------------------------------------------------------------------------- deliveries
 
     async fn start_deliveries(
@@ -443,111 +313,6 @@ impl Lane {
             Ended { work: Work::Delivery { intent, entity }, next }
         }));
         Ok(())
-    }
-
-    // -------------------------------------------------------------------------------------------------------- reading
-
-    async fn start_reading(
-        &mut self,
-        view: &View,
-        epoch: i64,
-        places: &mut usize,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        if self.reading {
-            return None;
-        }
-        let (what, mut next) = self.what_to_read(view, now).await;
-        let Some(what) = what else { return next };
-        let (operation, share) = match &what {
-            Reading::Reread(ask) => (format!("read.{}", ask.read), Share::Ordinary),
-            Reading::Poll(name) | Reading::Reconcile(name) => (format!("poll.{name}"), Share::Poll),
-        };
-        let taken = match lock(&self.shared.limiter).take(&[&operation], share, now) {
-            Ok(mut taken) => taken.pop(),
-            Err(wait) => {
-                next = earliest(next, Some(wait.until));
-                return next;
-            }
-        };
-        let Some(taken) = taken else { return next };
-        let (shared, view) = (Arc::clone(&self.shared), view.clone());
-        let job: Job = match what {
-            Reading::Poll(name) => {
-                let track = self.polls.get(&name).cloned().unwrap_or_default();
-                Box::pin(async move {
-                    let fallback = track.broken_down(later(shared.now(), Duration::from_mins(1)));
-                    let run = poll::run_once(&shared, &view, epoch, &name, track, taken);
-                    let track = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
-                        error!(account = %shared.account, poll = name, fault = words(&*panic), "a poll broke down");
-                        fallback
-                    });
-                    Ended { next: Some(track.next), work: Work::Poll { name, track } }
-                })
-            }
-            Reading::Reread(ask) => {
-                let failures = self.rereads.get(&ask.key).map_or(0, |(_, failures)| *failures);
-                Box::pin(async move {
-                    let key = ask.key.clone();
-                    let run = reread::run_once(&shared, &view, epoch, ask, failures, taken);
-                    let next = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
-                        error!(account = %shared.account, key, fault = words(&*panic), "a re-read broke down");
-                        Some(later(shared.now(), Duration::from_mins(1)))
-                    });
-                    let failures = if next.is_some() { failures + 1 } else { 0 };
-                    Ended { next, work: Work::Reread { key, failures } }
-                })
-            }
-            Reading::Reconcile(poll) => Box::pin(async move {
-                let run = reconcile::run_once(&shared, &view, epoch, &poll, taken);
-                let next = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
-                    error!(account = %shared.account, poll, fault = words(&*panic), "a comparison broke down");
-                    later(shared.now(), reconcile::EVERY)
-                });
-                Ended { next: Some(next), work: Work::Reconcile { poll } }
-            }),
-        };
-        self.jobs.push(job);
-        self.reading = true;
-        self.read_last = true;
-        *places -= 1;
-        next
-    }
-
-    /// The next thing to read, if any is due, and else when one will be.
-    async fn what_to_read(&mut self, view: &View, now: Timestamp) -> (Option<Reading>, Option<Timestamp>) {
-        let mut next = None;
-        match reread::asked(&self.shared, view).await {
-            Ok(asks) => {
-                self.rereads.retain(|key, _| asks.iter().any(|ask| ask.key == *key));
-                for ask in asks {
-                    match self.rereads.get(&ask.key) {
-                        Some((at, _)) if *at > now => next = earliest(next, Some(*at)),
-                        _ => return (Some(Reading::Reread(ask)), next),
-                    }
-                }
-            }
-            Err(error) => {
-                warn!(account = %self.shared.account, %error, "the store does not tell what to read again");
-                next = Some(later(now, SOON));
-            }
-        }
-        for (name, track) in &mut self.polls {
-            if !track.known {
-                *track = poll::resume(&self.shared, name, track.clone(), now).await;
-            }
-        }
-        let due =
-            self.polls.iter().filter(|(_, track)| track.next <= now).min_by_key(|(_, track)| track.next);
-        if let Some((name, _)) = due {
-            return (Some(Reading::Poll(name.clone())), next);
-        }
-        if let Some((name, _)) = self.reconciles.iter().find(|(_, at)| **at <= now) {
-            return (Some(Reading::Reconcile(name.clone())), next);
-        }
-        let polls = self.polls.values().map(|track| track.next).min();
-        let reconciles = self.reconciles.values().min().copied();
-        (None, earliest(next, earliest(polls, reconciles)))
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -191,7 +191,9 @@ impl Delivery {
                 let note = format!("the flow `{}` is not live: this would be sent", flow.name);
                 return Err(Held::Off(due, note, None));
             }
-            let content = content_of(&intent, &record, flow).map_err(|no| self.no_content(no))?;
+            let content = content_of(&intent, &record, flow)
+                .map_err(|error| self.held("fault", format!("its entity cannot be read: {error}"), None))?
+                .map_err(|no| self.no_content(no))?;
             let needs = self.needs(command, &content, first_need).await?;
             let (request, source) = self.encode(command, &record, &content, &needs)?;
             let now = self.shared.now();
@@ -477,20 +479,20 @@ impl Delivery {
     }
 }
 
-/// What the intent says, made from its entity as it is now.
-fn content_of(intent: &Intent, record: &EntityRecord, flow: &Flow) -> Result<Value, NoContent> {
-    let unreadable =
-        |error: serde_json::Error| NoContent::Unwanted(format!("its entity cannot be read: {error}"));
-    match intent.entity.kind() {
+/// What the intent says, made from its entity as it is now. The outer error: the entity cannot be read.
+fn content_of(
+    intent: &Intent,
+    record: &EntityRecord,
+    flow: &Flow,
+) -> Result<Result<Value, NoContent>, serde_json::Error> {
+    Ok(match intent.entity.kind() {
         EntityKind::Order => {
-            let order: Order = serde_json::from_value(record.state.clone()).map_err(unreadable)?;
-            plan::content(intent, &order, flow)
+            plan::content(intent, &serde_json::from_value::<Order>(record.state.clone())?, flow)
         }
         EntityKind::Stock => {
-            let stock: Stock = serde_json::from_value(record.state.clone()).map_err(unreadable)?;
-            plan::stock_content(intent, &stock, flow)
+            plan::stock_content(intent, &serde_json::from_value::<Stock>(record.state.clone())?, flow)
         }
-    }
+    })
 }
 
 /// Digest of a content document: the same content has the same one.

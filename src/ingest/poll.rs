@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,8 +25,8 @@ use crate::retry::{self, Failure, Next, jitter, later};
 
 /// Pages that one run takes before others have their turn.
 const PAGES: usize = 4;
-/// Items of the last full run that are known by their digest, so that the overlap brings nothing twice.
-const SEEN: usize = 1000;
+/// Items of the last full run that are known by their mark, so that the overlap brings nothing twice.
+const SEEN: usize = 10_000;
 /// Refusals in a row after which a person hears of it.
 const REFUSED: u32 = 3;
 
@@ -79,8 +81,8 @@ struct Cursor {
     run: Option<Run>,
     /// The config under which `seen` was gathered: another one may read the same items otherwise.
     generation: String,
-    /// Digests of the items of the last run.
-    seen: Vec<String>,
+    /// Marks of the items of the last run.
+    seen: Marks,
 }
 
 /// A run that is not at its end.
@@ -93,8 +95,8 @@ struct Run {
     page: Option<String>,
     /// The newest time so far.
     newest: Option<Timestamp>,
-    /// Digests so far.
-    seen: Vec<String>,
+    /// Marks so far.
+    seen: Marks,
 }
 
 /// The polls that the account runs, with their intervals.
@@ -162,7 +164,7 @@ pub async fn run_once(
     };
     let generation = &view.world.config.generation;
     if cursor.generation != *generation {
-        cursor = Cursor { generation: generation.clone(), seen: Vec::new(), ..cursor };
+        cursor = Cursor { generation: generation.clone(), seen: Marks::default(), ..cursor };
     }
     let mut track = track;
     if cursor.run.is_none() {
@@ -229,15 +231,16 @@ async fn one_page(
         Ok(found) => found,
         Err(error) => return Err(Stop::Failed(refused(error.to_string()))),
     };
-    let known: HashSet<&String> = cursor.seen.iter().chain(&run.seen).collect();
-    let marks: Vec<String> = found.items.iter().map(|item| mark(item)).collect();
+    let known: HashSet<&Mark> = cursor.seen.0.iter().chain(&run.seen.0).collect();
+    let marks: Vec<Mark> = found.items.iter().map(|item| mark(item)).collect();
     let fresh = found.items.iter().zip(&marks).filter(|(_, mark)| !known.contains(mark));
     let messages: Vec<NewMessage> =
         fresh.map(|(item, _)| message(shared, read, &operation, item, Vec::new())).collect();
     let mut next = Cursor { ..cursor.clone() };
     let newest = run.newest.max(found.newest);
-    let mut seen: Vec<String> = run.seen.iter().cloned().chain(marks).collect();
+    let mut seen: Vec<Mark> = run.seen.0.iter().copied().chain(marks).collect();
     seen.drain(..seen.len().saturating_sub(SEEN));
+    let seen = Marks(seen);
     if found.next.is_some() {
         next.run = Some(Run { page: found.next, newest, seen, ..run });
     } else {
@@ -279,11 +282,35 @@ pub(crate) fn message(
 fn reference(item: &[u8]) -> String {
     let Ok(node) = Node::parse_json(item) else { return String::new() };
     let id = ["order_id", "order", "id"].iter().find_map(|key| node.get(key).and_then(Node::text));
-    id.map_or_else(|| mark(item), std::borrow::Cow::into_owned)
+    id.map_or_else(|| hex::encode(mark(item)), std::borrow::Cow::into_owned)
 }
 
-fn mark(item: &[u8]) -> String {
-    hex::encode(&digest(&[&String::from_utf8_lossy(item)])[..8])
+/// The mark of an item: the beginning of its digest.
+type Mark = [u8; 9];
+
+fn mark(item: &[u8]) -> Mark {
+    let mut mark = Mark::default();
+    let length = mark.len();
+    mark.copy_from_slice(&digest(&[&String::from_utf8_lossy(item)])[..length]);
+    mark
+}
+
+/// Marks, as one text of twelve letters each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+struct Marks(Vec<Mark>);
+
+impl From<Marks> for String {
+    fn from(marks: Marks) -> Self {
+        STANDARD.encode(marks.0.concat())
+    }
+}
+
+impl From<String> for Marks {
+    fn from(text: String) -> Self {
+        let bytes = STANDARD.decode(text).unwrap_or_default();
+        Self(bytes.chunks_exact(size_of::<Mark>()).filter_map(|chunk| chunk.try_into().ok()).collect())
+    }
 }
 
 async fn put(shared: &Shared, name: &str, messages: Vec<NewMessage>, cursor: &Cursor) -> Result<(), Stop> {
