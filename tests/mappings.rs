@@ -2,6 +2,7 @@
 
 use crossdock::config::embedded::embedded;
 use crossdock::connector;
+use crossdock::map;
 
 #[test]
 fn shipped_connectors_and_mappings_load_without_a_problem() {
@@ -9,4 +10,36 @@ fn shipped_connectors_and_mappings_load_without_a_problem() {
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert!(told.is_empty(), "{}", told.join("\n\n"));
     assert_eq!(registry.names().collect::<Vec<_>>(), ["easypost", "shiphero", "shopify", "stripe"]);
+}
+
+#[test]
+fn every_test_of_every_shipped_mapping_passes() {
+    let sources = embedded();
+    let mut wrong = Vec::new();
+    for (connector, name) in map::test::mappings(&sources) {
+        let outcomes = map::test::run_tests(&sources, &connector, &name);
+        if outcomes.is_empty() {
+            wrong.push(format!("{connector}/{name} has no test"));
+        }
+        for outcome in outcomes.iter().filter(|outcome| !outcome.passed()) {
+            wrong.push(format!(
+                "{} ({}): {}",
+                outcome.place,
+                outcome.input,
+                outcome.differences.join("\n    ")
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn shipped_mappings_show_every_field_in_a_test() {
+    let sources = embedded();
+    let found: Vec<String> = map::test::mappings(&sources)
+        .iter()
+        .flat_map(|(connector, name)| map::test::lint(&sources, connector, name))
+        .map(|found| found.to_string())
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
