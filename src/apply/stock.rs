@@ -133,13 +133,19 @@ pub fn quantity_age(facts: &[Fact], storefront: &AccountId) -> u64 {
         .filter(|(fact, _)| fact.account == *storefront)
         .map(|(fact, placed)| {
             let lines = placed.lines.iter();
-            let lines = lines.map(|line| (&line.r#ref, &line.sku, line.quantity, line.current, line.ships));
+            let lines = lines
+                .map(|line| (&line.r#ref, &line.sku, line.quantity, line.current, line.ships, &line.parent));
             (Age::of(fact), lines.collect())
         })
         .collect();
     snapshots.sort_by(|one, two| one.0.cmp(&two.0));
     let lines: Vec<_> = snapshots.into_iter().map(|(_, lines)| lines).collect();
-    let changes = lines.windows(2).filter(|pair| pair[0] != pair[1]).count() + usize::from(!lines.is_empty());
+    let differ = |pair: &&[Vec<_>]| pair[0] != pair[1];
+    let mut changes = lines.windows(2).filter(differ).count() + usize::from(!lines.is_empty());
+    // Edits and refunds count until a snapshot holds them, so then every snapshot matters.
+    if ledger.all().any(|fact| matches!(fact.body, Body::Edited(_) | Body::RefundAsked(_))) {
+        changes += lines.len();
+    }
     let others = ledger
         .all()
         .filter(|fact| match &fact.body {

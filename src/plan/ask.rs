@@ -30,23 +30,21 @@ pub(super) fn standing(order: &Order, ask: &StockAsk) -> Standing {
     }
 }
 
-/// What the order should have asked, with the generations to use. A SKU that it asked for before and needs no more is
-/// given back with quantity 0; so is all when the flow does not ask (any more).
-pub(super) fn asks(
-    case: &OrderCase<'_>,
-    order: &Order,
-    warehouse: &AccountId,
-    asking: bool,
-) -> Vec<StockAsk> {
+/// What the order asks, with the generations to use. A SKU that it asked for before and needs no more is given back with
+/// quantity 0; so is all when the flow does not ask (any more).
+fn asks(case: &OrderCase<'_>, order: &Order, warehouse: &AccountId, asking: bool) -> Vec<StockAsk> {
     let before: &[StockAsk] = case.before.map_or(&[], |before| &before.asks);
     // The same in whatever order the facts came, and growing with each that matters.
     let age = quantity_age(case.facts, &order.storefront);
     let left = departures(case, order, warehouse);
     let mut wanted: BTreeMap<(String, String), (u64, Vec<Departure>)> =
-        before.iter().map(|ask| ((ask.warehouse.clone(), ask.sku.clone()), (0, ask.left.clone()))).collect();
+        before.iter().map(|ask| ((ask.warehouse.clone(), ask.sku.clone()), (0, Vec::new()))).collect();
     for (ours, units) in needs(order, case.flow, warehouse).into_iter().filter(|_| asking) {
         let gone = left.get(&ours).cloned().unwrap_or_default();
-        wanted.insert((warehouse.0.clone(), ours), (units, gone));
+        let key = (warehouse.0.clone(), ours);
+        if units > 0 || !gone.is_empty() || wanted.contains_key(&key) {
+            wanted.insert(key, (units, gone));
+        }
     }
     wanted
         .into_iter()
@@ -87,8 +85,27 @@ fn departures(
     left
 }
 
+/// The questions to remember in the state. What was given back may be forgotten, since the facts that make the order ask
+/// again also make its questions newer; if the facts are the same and the flow changed its mind, it is remembered.
+pub(super) fn remembered(
+    case: &OrderCase<'_>,
+    order: &Order,
+    warehouse: &AccountId,
+    asking: bool,
+) -> Vec<StockAsk> {
+    let age = quantity_age(case.facts, &order.storefront);
+    let mut asks = asks(case, order, warehouse, asking);
+    asks.retain(|ask| ask.quantity > 0 || !ask.left.is_empty() || ask.generation > age);
+    asks
+}
+
 /// The questions that differ from those asked before, as mail.
-pub(super) fn mails(case: &OrderCase<'_>, order: &Order) -> Vec<(EntityId, Header, Body)> {
+pub(super) fn mails(
+    case: &OrderCase<'_>,
+    order: &Order,
+    warehouse: &AccountId,
+    asking: bool,
+) -> Vec<(EntityId, Header, Body)> {
     let before: &[StockAsk] = case.before.map_or(&[], |before| &before.asks);
     let first = case
         .facts
@@ -97,14 +114,13 @@ pub(super) fn mails(case: &OrderCase<'_>, order: &Order) -> Vec<(EntityId, Heade
         .map(|fact| fact.heard)
         .min()
         .unwrap_or(case.now);
-    order
-        .asks
-        .iter()
+    asks(case, order, warehouse, asking)
+        .into_iter()
         .filter(|ask| !before.contains(ask))
         .map(|ask| {
             let to = document::stock_id(order, &AccountId(ask.warehouse.clone()), &ask.sku);
             let header = Header { at: Some(When::utc(first)), ..Header::default() };
-            (to, header, Body::StockAsk(ask.clone()))
+            (to, header, Body::StockAsk(ask))
         })
         .collect()
 }

@@ -3,7 +3,8 @@
 use super::slot::{Slots, Want};
 use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, trouble};
 use crate::apply::{classify, project_order};
-use crate::canonical::{Class, Exception, Intent, Order, Timer};
+use crate::canonical::fact::Header;
+use crate::canonical::{Body, Class, EntityId, Exception, Intent, Order, Timer};
 use crate::config::model::Flow;
 
 /// Rounds after which planning stops: each is planned over what the one before intended.
@@ -40,7 +41,7 @@ pub fn plan_order(case: &OrderCase<'_>) -> Plan<Order> {
     for exception in &mut exceptions {
         exception.raised = case.now;
     }
-    let mails = ask::mails(case, &order);
+    let mails = round.mails;
     let events = events::events(case, &order);
     let (intents, withdraw) = slots.outcome();
     Plan { state: order, intents, withdraw, exceptions, timers, mails, events }
@@ -67,23 +68,24 @@ struct Round {
     wants: Vec<Want>,
     exceptions: Vec<Exception>,
     until: Option<jiff::Timestamp>,
+    mails: Vec<(EntityId, Header, Body)>,
 }
 
 /// Fills what the flow says into `order`, and tells what should be.
 fn plan_round(case: &OrderCase<'_>, order: &mut Order, intents: &[Intent], concerned: bool) -> Round {
     let flow = case.flow;
     let mut round = Round::default();
-    let warehouse = release::warehouse(order, flow).cloned();
+    let warehouse = release::warehouse(order, flow, intents).cloned();
     let asking = concerned && flow.live && flow.stock.reserve;
     let before = case.before.is_some_and(|before| !before.asks.is_empty());
-    order.asks = match &warehouse {
-        Some(warehouse) if asking || before => ask::asks(case, order, warehouse, asking),
-        _ => Vec::new(),
-    };
+    if let Some(warehouse) = warehouse.as_ref().filter(|_| asking || before) {
+        round.mails = ask::mails(case, order, warehouse, asking);
+        order.asks = ask::remembered(case, order, warehouse, asking);
+    }
     if !concerned {
         return round;
     }
-    let told = order.releases.iter().any(release::is_told);
+    let told = order.releases.iter().any(|release| release::is_told(release, intents));
     let mut may_go = false;
     if let Some(warehouse) = warehouse.filter(|_| !told && order.axes.sale == "open") {
         order.holds.extend(hold::holds(order, flow));

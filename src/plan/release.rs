@@ -12,18 +12,19 @@ use crate::canonical::{AccountId, Class, Exception, Intent, IntentState, Order};
 use crate::config::model::Flow;
 
 /// The warehouse that serves the order: the one that was told, else the flow's first choice.
-pub(super) fn warehouse<'a>(order: &'a Order, flow: &'a Flow) -> Option<&'a AccountId> {
+pub(super) fn warehouse<'a>(order: &'a Order, flow: &'a Flow, intents: &[Intent]) -> Option<&'a AccountId> {
     order
         .releases
         .iter()
-        .find(|release| is_told(release))
+        .find(|release| is_told(release, intents))
         .map(|release| &release.warehouse)
         .or_else(|| flow.warehouses.first())
 }
 
-/// Whether the warehouse may have heard of the order.
-pub(super) fn is_told(release: &Release) -> bool {
-    release.state != "intended"
+/// Whether the warehouse may have the order. A command that it refused gave it none.
+pub(super) fn is_told(release: &Release, intents: &[Intent]) -> bool {
+    let last = newest(intents, &format!("release/{}", release.warehouse));
+    release.state != "intended" && last.is_none_or(|intent| intent.state != IntentState::Rejected)
 }
 
 /// What keeps an order from its warehouse.
@@ -169,7 +170,7 @@ pub(super) fn wants(order: &Order, flow: &Flow, intents: &[Intent], may_go: bool
             wants.push(want);
         }
     }
-    let Some(warehouse) = warehouse(order, flow) else { return wants };
+    let Some(warehouse) = warehouse(order, flow, intents) else { return wants };
     let slot = format!("release/{warehouse}");
     if called_off {
         return wants;

@@ -76,12 +76,17 @@ fn answer(stock: &mut Stock) -> Vec<(EntityId, Header, Body)> {
             Some(left) => open.min(u64::try_from(left).unwrap_or(0)),
         };
         left = left.map(|left| left.saturating_sub(i64::try_from(open).unwrap_or(i64::MAX)));
+        if known.wanted == 0 {
+            // Given back: there is nothing to answer.
+            known.answered = None;
+            continue;
+        }
         let answered = Answered {
             reserved: known.wanted.saturating_sub(open).saturating_add(granted),
             short: open - granted,
             generation: known.generation,
         };
-        if known.answered == Some(answered) || (known.wanted == 0 && known.answered.is_none()) {
+        if known.answered == Some(answered) {
             continue;
         }
         known.answered = Some(answered);
