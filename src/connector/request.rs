@@ -48,6 +48,9 @@ pub enum RequestError {
     /// The address is none.
     #[error("`{0}` is no address: {1}")]
     Url(String, String),
+    /// A value would lead to another path.
+    #[error("`{0}` leads elsewhere: a step of a path must not be empty, `.` or `..`")]
+    Step(String),
     /// The next page lies elsewhere, and credentials must not go there.
     #[error("the next page `{0}` is not at the partner's own address")]
     ForeignPage(String),
@@ -120,7 +123,13 @@ pub fn build(
     fill: &Fill,
 ) -> Result<Prepared, RequestError> {
     let value = |name: &str| fill.value(name);
-    let path = spec.path.fill(&|name| value(name).map(|text| escaped(&text)))?;
+    // An empty id would turn one thing into the list of all.
+    let path =
+        spec.path.fill(&|name| value(name).filter(|text| !text.is_empty()).map(|text| escaped(&text)))?;
+    let steps = path.split('?').next().unwrap_or_default().split('/');
+    if steps.into_iter().any(|step| matches!(step, "." | "..")) {
+        return Err(RequestError::Step(path));
+    }
     let mut url = absolute(&base(manifest, fill)?, &path)?;
     for (name, template) in &spec.query {
         let text = template.fill(&value)?;
@@ -230,8 +239,7 @@ fn escaped(text: &str) -> String {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    // A step of dots would lead elsewhere.
-    if out.chars().all(|sign| sign == '.') { out.replace('.', "%2E") } else { out }
+    out
 }
 
 fn body(
