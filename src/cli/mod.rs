@@ -17,6 +17,7 @@ pub mod connector;
 pub mod files;
 pub mod run;
 pub mod sandbox;
+pub mod map;
 pub mod webhook;
 
 /// Links storefronts, warehouses, carriers and payment gateways, and keeps every order in step.
@@ -47,6 +48,8 @@ enum Command {
     Connector(connector::Connector),
     /// Serve simulated partners on loopback.
     Sandbox(sandbox::Sandbox),
+    /// Try mappings: run one over a payload, run their tests, explain where each field comes from.
+    Map(map::Map),
     /// Try a webhook's signature.
     Webhook(webhook::Webhook),
 }
@@ -80,6 +83,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(&globals),
         Command::Connector(command) => command.run(&globals),
         Command::Sandbox(command) => command.run(&globals),
+        Command::Map(command) => command.run(&globals),
         Command::Webhook(command) => command.run(&globals),
     };
     done.unwrap_or_else(|Failure(message)| {

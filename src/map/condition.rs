@@ -82,20 +82,6 @@ impl Cond {
         self
     }
 
-    /// Visits every path.
-    pub fn paths(&self, visit: &mut dyn FnMut(&Path)) {
-        for clause in &self.clauses {
-            match clause {
-                Clause::Test(path, _) => visit(path),
-                Clause::Any(conds) | Clause::All(conds) => {
-                    for cond in conds {
-                        cond.paths(visit);
-                    }
-                }
-            }
-        }
-    }
-
     /// Whether it holds at `spot`; `empty` are texts that count as absent.
     pub fn holds(
         &self,
@@ -191,17 +177,17 @@ fn table_test(files: &Files, tree: &Tree, table: &Table) -> Option<Test> {
         let one = || literals(files, value).and_then(|all| all.into_iter().next());
         tests.push(match TESTS.into_iter().find(|known| *known == key.name) {
             Some("not") => Test::Not(literals(files, value)?),
-            Some("exists") => match value.kind {
-                Kind::Bool(yes) => Test::Exists(yes),
-                _ => {
+            Some("exists") => {
+                let Kind::Bool(yes) = value.kind else {
                     files.report(
                         files
                             .error(value.place, format!("`exists` is {}", value.what()))
                             .help("expected true or false"),
                     );
                     return None;
-                }
-            },
+                };
+                Test::Exists(yes)
+            }
             Some("contains") => Test::Contains(
                 literals(files, value)?.into_iter().map(|lit| lit.text.to_lowercase()).collect(),
             ),

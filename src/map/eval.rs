@@ -316,9 +316,11 @@ impl<'p, 'n> Eval<'p, 'n> {
             return Ok(None);
         }
         let mut rows = here.rows.to_vec();
+        let mut from = String::new();
         if !plan.from.is_empty() {
             let mut base = None;
             for path in &plan.from {
+                from = path.to_string();
                 base = self.find(path, here).map_err(fail)?.into_iter().find(|node| !node.is_absent());
                 if base.is_some() {
                     break;
@@ -328,12 +330,16 @@ impl<'p, 'n> Eval<'p, 'n> {
             rows.push(base);
         }
         let inner = Here { rows: &rows, ..*here };
+        let row_label = if plan.from.is_empty() { None } else { Some(self.label_text(from)) };
         if let Some(trace) = self.trace {
             trace.enter(field.name.clone());
         }
         let filled = self.block(&plan.block, &inner, true);
         if let Some(trace) = self.trace {
             trace.leave();
+        }
+        if let Some(label) = row_label {
+            self.labels.borrow_mut().truncate(label);
         }
         let filled = filled?;
         Ok(filled.told.then_some(Value::Object(filled.fields)))
@@ -380,11 +386,14 @@ impl<'p, 'n> Eval<'p, 'n> {
 
     /// Notes the row for messages; gives what to truncate the labels to afterwards.
     pub fn label(&self, each: Option<&Path>, number: usize) -> Option<usize> {
-        let each = each?;
+        Some(self.label_text(format!("{} item {}", each?, number + 1)))
+    }
+
+    fn label_text(&self, label: String) -> usize {
         let mut labels = self.labels.borrow_mut();
         let before = labels.len();
-        labels.push(format!("{each} item {}", number + 1));
-        Some(before)
+        labels.push(label);
+        before
     }
 
     fn extra(

@@ -128,7 +128,7 @@ impl std::fmt::Display for ExplainedField {
             None => f.write_str(": empty")?,
         }
         let sources: Vec<String> =
-            self.sources.iter().map(|(path, before)| format!("`{path}` = {before}")).collect();
+            self.sources.iter().map(|(path, before)| format!("{path} = {before}")).collect();
         if !sources.is_empty() {
             write!(f, "  ← {}", sources.join(", "))?;
         }

@@ -14,7 +14,7 @@ use super::expr::Expr;
 use super::lookup::Lookup;
 use super::path::Path;
 use super::time::Format;
-use super::tree::{Loc, Place};
+use super::tree::Loc;
 
 /// An inbound mapping.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +102,6 @@ pub(super) struct Sort {
 /// One rule: where a value comes from and what is done with it.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
-    pub place: Place,
     pub loc: Loc,
     pub when: Option<Cond>,
     pub source: Source,
@@ -131,6 +130,7 @@ pub(super) struct Gather {
 
 /// What is done with a value.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the rule, and any may stand with any")]
 pub(super) struct Mods {
     pub empty: Vec<String>,
     pub split: Option<String>,

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::eval::{Eval, Here};
 use super::node::Node;
-use super::path::Path;
 use super::program::{FieldPlan, Plan};
 use super::tree::Loc;
 
@@ -85,8 +84,8 @@ impl Trace {
         self.facts.borrow_mut().push(fact);
     }
 
-    pub fn source(&self, path: &Path, text: String) {
-        self.sources.borrow_mut().push((path.to_string(), text));
+    pub fn source(&self, path: String, text: String) {
+        self.sources.borrow_mut().push((path, text));
     }
 
     pub fn begin_field(&self) {

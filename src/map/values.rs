@@ -145,7 +145,7 @@ impl<'n> Eval<'_, 'n> {
             Source::Expr(expr, with) => self.expression(rule, expr, with, here)?.into_iter().next(),
         };
         let Some(val) = raw else { return Ok(None) };
-        Ok(self.treated(val, &rule.mods)?.into_iter().next())
+        Ok(Self::treated(val, &rule.mods)?.into_iter().next())
     }
 
     /// All values of a rule, before conversion.
@@ -166,7 +166,9 @@ impl<'n> Eval<'_, 'n> {
                     }
                 }
                 vals.retain(|val| !self.blank(val, &rule.mods));
-                vals.iter().for_each(|val| self.note(path, val));
+                for val in &vals {
+                    self.note(path, val);
+                }
                 vals
             }
             Source::List(gather) => self.gathered(gather, here)?,
@@ -187,7 +189,7 @@ impl<'n> Eval<'_, 'n> {
         };
         let mut out = Vec::new();
         for val in raw {
-            out.extend(self.treated(val, &rule.mods)?);
+            out.extend(Self::treated(val, &rule.mods)?);
         }
         Ok(out)
     }
@@ -204,7 +206,10 @@ impl<'n> Eval<'_, 'n> {
                     short(&node.to_json())
                 }
             };
-            trace.source(path, text);
+            let labels = self.labels.borrow();
+            let inside = path.start() == Start::Row && !labels.is_empty();
+            let of = labels.last().filter(|_| inside).map(|row| format!(" of {row}")).unwrap_or_default();
+            trace.source(format!("`{path}`{of}"), text);
         }
     }
 
@@ -216,7 +221,7 @@ impl<'n> Eval<'_, 'n> {
     }
 
     /// `split`, `take`, case, `prefix`, `suffix`, `lookup`.
-    fn treated(&self, val: Val<'n>, mods: &Mods) -> Result<Vec<Val<'n>>, Trouble> {
+    fn treated(val: Val<'n>, mods: &Mods) -> Result<Vec<Val<'n>>, Trouble> {
         let plain = mods.split.is_none()
             && !(mods.lower || mods.upper)
             && mods.prefix.is_none()
@@ -253,7 +258,7 @@ impl<'n> Eval<'_, 'n> {
             }
             if let Some(lookup) = &mods.lookup {
                 match (lookup.get(text.trim()), lookup.missing) {
-                    (Some(found), _) => text = found.to_owned(),
+                    (Some(found), _) => found.clone_into(&mut text),
                     (None, Missing::Keep) => {}
                     (None, Missing::Drop) => continue,
                     (None, Missing::Report) => {

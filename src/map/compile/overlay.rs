@@ -15,7 +15,7 @@ pub(super) fn lay_over(files: &Files, of: &str, base: &mut Table, over: Table) {
     for (key, tree) in over.entries {
         match key.name.as_str() {
             "overlay" => {}
-            "fact" => lay.facts(base, key, tree),
+            "fact" => lay.facts(base, &key, tree),
             "mapping" | "nothing" => lay.merge(base, key, tree, &|_| false),
             "fragment" => lay.merge(base, key, tree, &|_| true),
             "lookup" => lay.merge(base, key, tree, &|_| true),
@@ -35,7 +35,7 @@ pub(in crate::map) fn is_rule(tree: &Tree) -> bool {
     let Kind::Table(table) = &tree.kind else { return true };
     let has = |name: &&str| table.get(name).is_some();
     let sources: &[&str] = if has(&"each") { &["list", "sum", "count"] } else { &super::rule::SOURCES };
-    is_unset(tree) || (!has(&"set") && sources.iter().any(|name| has(&name)))
+    is_unset(tree) || (!has(&"set") && sources.iter().any(|name| has(name)))
 }
 
 fn header(files: &Files, of: &str, over: &Table) -> Vec<(String, String, Place)> {
@@ -91,7 +91,7 @@ struct Lay<'f> {
 }
 
 impl Lay<'_> {
-    fn facts(&mut self, base: &mut Table, key: Key, tree: Tree) {
+    fn facts(&mut self, base: &mut Table, key: &Key, tree: Tree) {
         let Kind::Table(over) = tree.kind else { return };
         if base.get("fact").is_none() {
             base.set(key.clone(), Tree { place: tree.place, kind: Kind::Table(Table::default()) });
@@ -137,7 +137,7 @@ impl Lay<'_> {
     fn field(&mut self, path: &str, table: &mut Table, key: Key, tree: Tree, ty: Option<Ty>) {
         let path = format!("{path}.{}", key.name);
         if key.name == "where_also" {
-            self.where_also(table, key, tree);
+            Self::where_also(table, key, tree);
             return;
         }
         let nested = match ty {
@@ -203,7 +203,7 @@ impl Lay<'_> {
     }
 
     /// Adds to what the mapping says; several overlays add up.
-    fn where_also(&self, table: &mut Table, key: Key, tree: Tree) {
+    fn where_also(table: &mut Table, key: Key, tree: Tree) {
         let mut all = match table.remove("where_also") {
             Some(Tree { kind: Kind::List(items), .. }) => items,
             Some(one) => vec![one],

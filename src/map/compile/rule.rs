@@ -55,7 +55,7 @@ impl Loaded {
                 self.one_value(&path, tree.place, what, several);
                 self.not_a_word(text, target, tree.place);
                 let mods = Mods { default: None, required: false, ..inherited.clone() };
-                Some(Rule { place: tree.place, loc, when: None, source: Source::Path(path), mods })
+                Some(Rule { loc, when: None, source: Source::Path(path), mods })
             }
             Kind::Table(table) => self.table_rule(tree, table, target, env, what, inherited, several),
             _ => {
@@ -118,7 +118,7 @@ impl Loaded {
             reader.get(name);
         }
         reader.finish(&format!("the rule of `{what}`"));
-        Some(Rule { place: tree.place, loc: self.files.loc(tree.place), when, source: source?, mods })
+        Some(Rule { loc: self.files.loc(tree.place), when, source: source?, mods })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the private half of `rule`")]
@@ -140,7 +140,7 @@ impl Loaded {
                 Some(Source::Path(path))
             }
             "first" => {
-                let items = self.items(reader, "first", "paths or rules")?;
+                let items = Self::items(reader, "first", "paths or rules")?;
                 let mods = Mods { default: None, required: false, ..mods.clone() };
                 let rules =
                     items.iter().filter_map(|item| self.rule_with(item, target, env, what, &mods, several));
@@ -159,7 +159,7 @@ impl Loaded {
                 text.map(Source::Const)
             }
             "join" => {
-                let items = self.items(reader, "join", "paths or rules")?;
+                let items = Self::items(reader, "join", "paths or rules")?;
                 let by = reader.text("by").map_or_else(|| " ".to_owned(), |(by, _)| by.to_owned());
                 let plain = Mods { empty: mods.empty.clone(), ..Mods::default() };
                 let rules = items
@@ -175,7 +175,7 @@ impl Loaded {
         }
     }
 
-    fn items<'t>(&self, reader: &Reader<'t>, name: &'static str, of: &str) -> Option<&'t [Tree]> {
+    fn items<'t>(reader: &Reader<'t>, name: &'static str, of: &str) -> Option<&'t [Tree]> {
         let tree = reader.get(name)?;
         let items = tree.list();
         if items.is_none() {
