@@ -215,7 +215,9 @@ fn find(globals: &Globals, input: &Input) -> Result<(Mapping, Context), Failure>
     }
     // Perhaps it is there and broken, or its connector is: then say how.
     let broken: Vec<_> = problems.iter().filter(|found| found.file.contains(&format!("/{name}."))).collect();
-    broken.iter().for_each(|found| super::check::print(found));
+    for found in &broken {
+        super::check::print(found);
+    }
     if connector.is_none()
         && let Ok(inbound) = Inbound::compile(&sources, &input.connector, &name, &[])
     {

@@ -64,8 +64,8 @@ impl Lookup {
                 None => {
                     files.report(files.error(place, format!("there is no file `{path}`")).nearest(
                         path,
-                        sources.files.keys().map(String::as_str).filter(|p| p.ends_with(".csv")),
-                    ))
+                        sources.files.keys().map(String::as_str).filter(|p| p.starts_with("lists/")),
+                    ));
                 }
             }
         } else if let Some((_, place)) = key.or(value) {

@@ -256,13 +256,13 @@ impl<'n> Writer<'_, '_, 'n> {
                 })?;
                 Value::from(minor)
             }
-            As::Major => match convert::decimal(text) {
-                Ok(amount) => Value::String(amount.to_string()),
-                Err(_) => {
-                    let printed = money()?.to_string();
-                    Value::String(printed.split(' ').next().unwrap_or_default().to_owned())
-                }
-            },
+            As::Major => {
+                let printed = match convert::decimal(text) {
+                    Ok(amount) => amount.to_string(),
+                    Err(_) => money()?.to_string(),
+                };
+                Value::String(printed.split(' ').next().unwrap_or_default().to_owned())
+            }
             As::Currency => match money() {
                 Ok(money) => Value::String(money.currency().to_string()),
                 Err(_) => Value::String(convert::currency(text)?.to_string()),

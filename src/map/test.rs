@@ -319,8 +319,8 @@ fn expected_errors(reader: &Reader<'_>, mapped: &Mapped, differences: &mut Vec<S
         if let Some(at) = wanted.iter().position(|cause| error.cause.starts_with(*cause)) {
             wanted.remove(at);
         } else {
-                let help = error.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-                differences.push(format!("error {}: {}{help}", error.cause, error.message));
+            let help = error.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+            differences.push(format!("error {}: {}{help}", error.cause, error.message));
         }
     }
     differences.extend(wanted.into_iter().map(|cause| format!("expected the error {cause}, found none")));

@@ -299,13 +299,11 @@ impl<'t> Reader<'t> {
 
     pub fn flag(&self, name: &'static str) -> Option<bool> {
         let tree = self.get(name)?;
-        match tree.kind {
-            Kind::Bool(yes) => Some(yes),
-            _ => {
-                self.expected(name, tree, "true or false");
-                None
-            }
-        }
+        let Kind::Bool(yes) = tree.kind else {
+            self.expected(name, tree, "true or false");
+            return None;
+        };
+        Some(yes)
     }
 
     pub fn whole(&self, name: &'static str) -> Option<i64> {

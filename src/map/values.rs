@@ -159,7 +159,7 @@ impl<'n> Eval<'_, 'n> {
                 for node in self.find(path, here)? {
                     match node {
                         Node::List(items) => {
-                            vals.extend(items.iter().filter(|n| !n.is_absent()).filter_map(Val::of))
+                            vals.extend(items.iter().filter(|n| !n.is_absent()).filter_map(Val::of));
                         }
                         node if node.is_absent() => {}
                         node => vals.extend(Val::of(node)),
@@ -343,13 +343,14 @@ impl<'n> Eval<'_, 'n> {
             let list = matches!(rule.source, Source::List(_));
             let value = match vals.len() {
                 0 if list => expr::Value::List(Vec::new()),
-                0 => match &rule.mods.default {
-                    Some(text) => variable(&Val::Num(Cow::Borrowed(text))),
-                    None => {
+                0 => {
+                    let default =
+                        rule.mods.default.as_ref().map(|text| variable(&Val::Num(Cow::Borrowed(text))));
+                    if default.is_none() {
                         absent.push(name.as_str());
-                        expr::Value::Absent
                     }
-                },
+                    default.unwrap_or(expr::Value::Absent)
+                }
                 1 if !list => variable(&vals.remove(0)),
                 _ => expr::Value::List(vals.iter().map(variable).collect()),
             };
@@ -401,19 +402,7 @@ impl<'n> Eval<'_, 'n> {
         }
         let Some(text) = val.text() else {
             let Val::Node(node) = val else { return Ok(None) };
-            return Err(match node {
-                Node::List(items) => Trouble::new("list", format!("it is a list of {}", items.len())).help(
-                    "write `[0]` for the first, `[-1]` for the last, or use list, join or sum with `[*]`",
-                ),
-                _ => {
-                    let keys: Vec<&str> = match node {
-                        Node::Map(entries) => entries.iter().map(|(key, _)| key.as_ref()).take(8).collect(),
-                        _ => Vec::new(),
-                    };
-                    Trouble::new("bad_value", format!("it is {}", node.kind()))
-                        .help(format!("go on to one of its keys: {}", keys.join(", ")))
-                }
-            });
+            return Err(no_scalar(node));
         };
         let flip = |value: Decimal| {
             let value = if mods.abs { value.abs() } else { value };
@@ -560,6 +549,20 @@ impl<'n> Eval<'_, 'n> {
             None => format!("`{path}` is not there"),
         }
     }
+}
+
+/// A list or an object where one value is wanted.
+fn no_scalar(node: &Node<'_>) -> Trouble {
+    if let Node::List(items) = node {
+        return Trouble::new("list", format!("it is a list of {}", items.len()))
+            .help("write `[0]` for the first, `[-1]` for the last, or use list, join or sum with `[*]`");
+    }
+    let keys: Vec<&str> = match node {
+        Node::Map(entries) => entries.iter().map(|(key, _)| key.as_ref()).take(8).collect(),
+        _ => Vec::new(),
+    };
+    Trouble::new("bad_value", format!("it is {}", node.kind()))
+        .help(format!("go on to one of its keys: {}", keys.join(", ")))
 }
 
 /// A variable of an expression: a number where the text is one as it would be printed again.

@@ -135,15 +135,11 @@ pub(super) fn load(
 
 fn take_tests(files: &Files, path: &str, table: &mut Table) -> Vec<(String, Tree)> {
     let Some(tests) = table.remove("test") else { return Vec::new() };
-    match tests.list() {
-        Some(items) => items.iter().map(|item| (path.to_owned(), item.clone())).collect(),
-        None => {
-            files.report(
-                files.error(tests.place, "tests are a list").help("write [[test]] with two brackets"),
-            );
-            Vec::new()
-        }
+    if let Some(items) = tests.list() {
+        return items.iter().map(|item| (path.to_owned(), item.clone())).collect();
     }
+    files.report(files.error(tests.place, "tests are a list").help("write [[test]] with two brackets"));
+    Vec::new()
 }
 
 fn collect(
@@ -220,7 +216,9 @@ impl Loaded {
                 }
                 (None, _) => {}
                 _ => {
-                    self.report(self.error(tree.place, "no number of decimal places").help("expected 0 to 6"))
+                    self.report(
+                        self.error(tree.place, "no number of decimal places").help("expected 0 to 6"),
+                    );
                 }
             }
         }

@@ -142,16 +142,16 @@ impl Loaded {
                 }
                 As::Weight(Unit::Grams(factor?))
             }
-            _ => match Format::parse(text) {
-                Ok(format) => As::Time(format),
-                Err(_) => {
+            _ => {
+                let Ok(format) = Format::parse(text) else {
                     self.report(
                         self.error(tree.place, format!("`{text}` is no way to write a value"))
                             .nearest(text, AS.into_iter().chain(["weight", "YYYY-MM-DD"])),
                     );
                     return None;
-                }
-            },
+                };
+                As::Time(format)
+            }
         })
     }
 

@@ -24,7 +24,7 @@ pub(super) fn lay_over(files: &Files, of: &str, base: &mut Table, over: Table) {
                 files.report(files.error(key.place, format!("`{name}` cannot stand in an overlay")).nearest(
                     name,
                     ["overlay", "fact", "mapping", "nothing", "fragment", "lookup", "body", "test"],
-                ))
+                ));
             }
         }
     }
@@ -35,7 +35,7 @@ pub(in crate::map) fn is_rule(tree: &Tree) -> bool {
     let Kind::Table(table) = &tree.kind else { return true };
     let has = |name: &&str| table.get(name).is_some();
     let sources: &[&str] = if has(&"each") { &["list", "sum", "count"] } else { &super::rule::SOURCES };
-    is_unset(tree) || (!has(&"set") && sources.iter().any(|name| has(name)))
+    is_unset(tree) || (!has(&"set") && sources.iter().any(has))
 }
 
 fn header(files: &Files, of: &str, over: &Table) -> Vec<(String, String, Place)> {
@@ -108,7 +108,7 @@ impl Lay<'_> {
             let path = format!("fact.{}", key.name);
             match (facts.get_mut(&key.name), tree.kind) {
                 (Some(Tree { kind: Kind::Table(fact), .. }), Kind::Table(over)) => {
-                    self.fact(&path, fact, over)
+                    self.fact(&path, fact, over);
                 }
                 (_, kind) => {
                     let tree = Tree { place: tree.place, kind };
