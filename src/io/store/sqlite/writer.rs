@@ -294,3 +294,76 @@ pub(super) fn serve(db: &Connection, queue: &Queue, mut committed: impl FnMut(&C
         committed(db);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(
+            "CREATE TABLE t (x INTEGER PRIMARY KEY);
+             CREATE TABLE tally (area, a, b, n, PRIMARY KEY (area, a, b)) WITHOUT ROWID;",
+        )
+        .unwrap();
+        db
+    }
+
+    fn insert(x: i64) -> (Box<dyn Job>, oneshot::Receiver<Result<i64, StoreError>>) {
+        job(move |tx| {
+            tx.tally("t", "rows", "", 1);
+            tx.run("INSERT INTO t VALUES (?1)", [x])?;
+            Ok(x)
+        })
+    }
+
+    fn number(db: &Connection, sql: &str) -> i64 {
+        db.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_bad_job_does_not_fail_its_group() {
+        let db = database();
+        let (jobs, answers): (Vec<_>, Vec<_>) = [1, 2, 2, 3].map(insert).into_iter().unzip();
+        group(&db, jobs);
+        let answers: Vec<bool> =
+            answers.into_iter().map(|answer| answer.blocking_recv().unwrap().is_ok()).collect();
+        assert_eq!(answers, [true, true, false, true]);
+        assert_eq!(number(&db, "SELECT count(*) FROM t"), 3);
+        assert_eq!(number(&db, "SELECT n FROM tally"), 3, "what was rolled back is not counted");
+    }
+
+    #[test]
+    fn a_group_that_is_not_committed_is_refused_whole() {
+        let db = database();
+        db.execute_batch("DROP TABLE tally").unwrap();
+        let (jobs, answers): (Vec<_>, Vec<_>) = [1, 2].map(insert).into_iter().unzip();
+        group(&db, jobs);
+        for answer in answers {
+            assert!(matches!(answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
+        }
+        assert_eq!(number(&db, "SELECT count(*) FROM t"), 0);
+        assert!(db.is_autocommit());
+    }
+
+    #[test]
+    fn a_full_queue_sheds_intake_and_nothing_else() {
+        let queue = Queue::new(1);
+        assert!(queue.offer(insert(1).0).is_ok());
+        assert_eq!(queue.offer(insert(2).0), Err(StoreError::Full));
+        assert!(queue.push(insert(3).0).is_ok());
+        assert_eq!(queue.take().map(|group| group.len()), Some(2));
+        queue.close();
+        assert!(matches!(queue.push(insert(4).0), Err(StoreError::Unavailable(_))));
+        assert!(queue.take().is_none());
+    }
+
+    #[test]
+    fn when_the_writer_ends_callers_are_told() {
+        let queue = Queue::new(1);
+        let (one, answer) = insert(1);
+        queue.push(one).unwrap();
+        queue.abandon();
+        assert!(matches!(answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
+    }
+}
