@@ -104,6 +104,26 @@ fn sqlite(inline: bool) -> Place {
     Place { open: Box::new(open), _keep: Box::new(folder) }
 }
 
+fn in_memory(inline: bool) -> Place {
+    let disk = lossy_vfs::Disk::new();
+    let path = disk.path("store.db");
+    let open = move || -> Arc<dyn Store> {
+        let vfs = Some(lossy_vfs::NAME.to_owned());
+        SqliteStore::open(&path, Options { inline, vfs, ..Options::default() }).unwrap()
+    };
+    Place { open: Box::new(open), _keep: Box::new(disk) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_on_a_disk_in_memory_conforms() {
+    suite(|| in_memory(false)).await;
+}
+
+#[tokio::test]
+async fn sqlite_on_a_disk_in_memory_and_the_callers_thread_conforms() {
+    suite(|| in_memory(true)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_conforms() {
     suite(|| sqlite(false)).await;

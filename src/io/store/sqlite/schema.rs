@@ -47,11 +47,13 @@ pub(super) fn connect(path: &Path, vfs: Option<&str>, role: Role) -> Result<Conn
             // Nobody else opens the file: the index of the log can stay in memory.
             db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         }
+        // In WAL the same as FULL. Before the switch to WAL it also syncs the removal of the rollback journal, which would
+        // otherwise come back after a power loss and undo the switch, and all of the log with it.
+        db.pragma_update(None, "synchronous", "EXTRA")?;
         let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         if mode != "wal" {
             return Err(Fault::Unreadable(format!("the journal mode is {mode}, not wal")));
         }
-        db.pragma_update(None, "synchronous", "FULL")?;
         // What was erased must not stay in free pages.
         db.pragma_update(None, "secure_delete", "ON")?;
     }
@@ -67,7 +69,9 @@ pub(super) fn connect(path: &Path, vfs: Option<&str>, role: Role) -> Result<Conn
 
 /// Brings the file to the newest form. A file that is newer than this program is refused.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), Fault> {
-    let runner = embedded::migrations::runner();
+    // Grouped: otherwise a migration and the note that it was made are two transactions, and a crash between them leaves
+    // a file that cannot be opened any more.
+    let runner = embedded::migrations::runner().set_grouped(true);
     let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
     let newest = i64::from(newest);
     let present: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
