@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -187,7 +186,10 @@ impl Prepared {
             store: store.clone(),
             bus: as_bus,
             world,
-            events: live_events(&bus),
+            events: web::events::of_broadcast({
+                let bus = bus.clone();
+                move || bus.subscribe()
+            }),
             clock,
             metrics: Some(metrics),
             token: config.server.token.clone(),
@@ -384,23 +386,6 @@ async fn activate(store: &dyn Store, bus: &Arc<dyn Bus>, world: &World, now: Tim
     if let Err(error) = note.await {
         tracing::warn!(%error, "the config's generation could not be noted");
     }
-}
-
-fn live_events(bus: &Arc<EmbeddedBus>) -> web::Events {
-    let bus = bus.clone();
-    Arc::new(move || {
-        let receiver = bus.subscribe();
-        futures::stream::unfold(receiver, |mut receiver| async move {
-            loop {
-                match receiver.recv().await {
-                    Ok(event) => return Some((event, receiver)),
-                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,
-                }
-            }
-        })
-        .boxed()
-    })
 }
 
 /// Takes the store for this process alone: the lock goes with the process, however it ends. So whatever leases an earlier

@@ -6,12 +6,15 @@
 mod browser;
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/seeds.rs"]
+mod seeds;
 
 use std::path::{Path, PathBuf};
 
 use browser::Browser;
 use crossdock::canonical::Phase;
-use house::{House, busy, order};
+use house::House;
+use seeds::{busy, order};
 
 fn picture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots").join(format!("{name}.png"))

@@ -18,6 +18,9 @@ pub fn url(file: &str) -> String {
 }
 
 /// `GET /assets/{file}`.
+///
+/// # Errors
+/// When there is no such file.
 pub async fn serve(Path(file): Path<String>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let found = Assets::get(&file).ok_or_else(|| ApiError::missing(format!("there is no asset {file}")))?;
     let kind = mime_guess::from_path(&file).first_or_octet_stream().to_string();

@@ -143,6 +143,9 @@ fn known_host(web: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// A request that changes something must not come from another site's page. Programs send neither header.
+///
+/// # Errors
+/// When it does.
 pub fn same_origin(web: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let fine = match (text("sec-fetch-site"), text("origin")) {

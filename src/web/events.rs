@@ -38,6 +38,9 @@ pub fn of_broadcast(subscribe: impl Fn() -> Receiver<Event> + Send + Sync + 'sta
 pub const LISTENERS: usize = 256;
 
 /// `GET /api/v1/events?client=&entity=`.
+///
+/// # Errors
+/// When a parameter is unknown, or too many listen.
 pub async fn stream(State(web): State<Web>, RawQuery(raw): RawQuery) -> Result<Response, ApiError> {
     let params = Params::parse(raw.as_deref().unwrap_or_default(), &["client", "entity"])?;
     let (client, entity) = (params.text("client"), params.text("entity"));

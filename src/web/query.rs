@@ -60,7 +60,7 @@ impl Params {
     ///
     /// # Errors
     /// When it is none.
-    pub fn number<T: FromStr + PartialOrd + Display>(
+    pub fn number<T: FromStr + PartialOrd + Display + Copy>(
         &self,
         name: &str,
         low: T,

@@ -1,4 +1,4 @@
-//! Headless Chromium, driven over its DevTools pipe: no driver and no websocket between.
+//! Headless Chromium, driven over its `DevTools` pipe: no driver and no websocket between.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running browser.
 pub struct Browser {
@@ -84,7 +84,7 @@ impl Browser {
         self.output.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
     }
 
-    fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
+    fn call(&mut self, session: Option<&str>, method: &str, params: &Value) -> Value {
         self.next += 1;
         let id = self.next;
         let mut request = json!({ "id": id, "method": method, "params": params });
@@ -108,11 +108,11 @@ impl Browser {
 
     /// A page of this width, in the dark or light scheme.
     pub fn page(&mut self, width: u32, dark: bool) -> Page<'_> {
-        let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
+        let target = self.call(None, "Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = self.call(
             None,
             "Target.attachToTarget",
-            json!({ "targetId": target["targetId"], "flatten": true }),
+            &json!({ "targetId": target["targetId"], "flatten": true }),
         );
         let session = attached["sessionId"].as_str().unwrap().to_owned();
         let mut page = Page { browser: self, session, width };
@@ -153,9 +153,10 @@ impl Drop for Browser {
 }
 
 impl Page<'_> {
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it for this")]
     fn call(&mut self, method: &str, params: Value) -> Value {
         let session = self.session.clone();
-        self.browser.call(Some(&session), method, params)
+        self.browser.call(Some(&session), method, &params)
     }
 
     /// Goes to `url` and waits until the page has loaded.

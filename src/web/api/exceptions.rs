@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Body;
+use crate::canonical::AccountId;
 use crate::ports::{Exception, ExceptionQuery};
 use crate::web::error::ApiError;
 use crate::web::query::Params;
@@ -24,7 +25,7 @@ pub fn query(web: &Shared, raw: &str) -> Result<ExceptionQuery, ApiError> {
         cause: params.text("cause"),
         kind: params.text("kind"),
         client: params.text("client"),
-        account: params.word("account", world.config.accounts.keys().map(|id| id.as_str()))?,
+        account: params.word("account", world.config.accounts.keys().map(AccountId::as_str))?,
         resolved: params.flag("resolved")?,
         limit: params.number("limit", 1, 1000)?,
         before: params.number("before", 1, i64::MAX)?,

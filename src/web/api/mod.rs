@@ -1,4 +1,4 @@
-//! `/api/v1`: JSON in, JSON out. [`routes`] is the one list of it; a test holds the OpenAPI document against that list.
+//! `/api/v1`: JSON in, JSON out. [`routes`] is the one list of it; a test holds the `OpenAPI` document against that list.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -22,7 +22,7 @@ pub use exceptions::{one as exception, page as exceptions_page};
 pub use messages::one as message;
 pub use orders::{page as orders_page, query as orders_query};
 
-/// The OpenAPI document, kept by hand.
+/// The `OpenAPI` document, kept by hand.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// Method, path and handler of every route that a log-in guards.
@@ -51,7 +51,7 @@ pub fn open_routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
 }
 
 /// What no other route answers.
-pub async fn unknown(request: Request) -> ApiError {
+pub fn unknown(request: &Request) -> ApiError {
     ApiError::missing(format!("there is no {} {}", request.method(), request.uri().path()))
         .help("GET /api/v1/openapi.json lists what there is")
 }

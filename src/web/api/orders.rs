@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Body;
-use crate::canonical::Phase;
+use crate::canonical::{AccountId, Phase};
 use crate::ports::{OrderQuery, OrderRow};
 use crate::web::decide::{self, Asked};
 use crate::web::error::ApiError;
@@ -30,7 +30,7 @@ pub fn query(web: &Shared, raw: &str) -> Result<OrderQuery, ApiError> {
         search: params.text("search"),
         phase: params.word("phase", Phase::ALL.into_iter().map(Phase::word))?,
         client: params.word("client", clients.chain(owners))?,
-        account: params.word("account", world.config.accounts.keys().map(|id| id.as_str()))?,
+        account: params.word("account", world.config.accounts.keys().map(AccountId::as_str))?,
         limit: params.number("limit", 1, 500)?,
         after: params.text("after"),
     })

@@ -11,7 +11,7 @@ use crate::web::view::account::{self, AccountView};
 
 #[derive(Template)]
 #[template(path = "accounts.html")]
-struct Accounts {
+struct Page {
     shell: Shell,
     accounts: Vec<AccountView>,
     now: Timestamp,
@@ -20,5 +20,5 @@ struct Accounts {
 pub(super) async fn list(State(web): State<Web>) -> Result<Html<String>, ErrorPage> {
     let (shell, _, world) = begin(&web, "accounts").await?;
     let accounts = account::all(&*web.store, &world).await?;
-    render(&Accounts { shell, accounts, now: web.clock.now() })
+    render(&Page { shell, accounts, now: web.clock.now() })
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{Html, Redirect};
 
 use super::{ErrorPage, Shell, begin, form, html, render};
-use crate::canonical::{EntityId, EntityKind};
+use crate::canonical::{AccountId, EntityId, EntityKind};
 use crate::ports::{CauseRow, EntityRecord, Exception, ExceptionQuery};
 use crate::web::error::ApiError;
 use crate::web::query::Params;
@@ -16,7 +16,7 @@ use crate::web::{Shared, Web, api, decide, say};
 
 #[derive(Template)]
 #[template(path = "exceptions.html")]
-struct Causes {
+struct AllPage {
     shell: Shell,
     causes: Vec<CauseRow>,
     account: Option<String>,
@@ -25,7 +25,7 @@ struct Causes {
 
 #[derive(Template)]
 #[template(path = "cause.html")]
-struct Cause {
+struct CausePage {
     shell: Shell,
     cause: CauseRow,
     rows: Vec<Exception>,
@@ -34,7 +34,7 @@ struct Cause {
     labels: BTreeMap<EntityId, String>,
 }
 
-impl Cause {
+impl CausePage {
     fn order_of(&self, row: &Exception) -> Option<(&EntityId, &str)> {
         let (id, label) = self.labels.get_key_value(row.entity.as_ref()?)?;
         Some((id, label))
@@ -46,7 +46,7 @@ const ROWS: u32 = 50;
 
 #[derive(Template)]
 #[template(path = "exception.html")]
-struct One {
+struct OnePage {
     shell: Shell,
     exception: Exception,
 }
@@ -58,7 +58,7 @@ pub(super) async fn list(State(web): State<Web>, RawQuery(raw): RawQuery) -> Res
     shell.notice = params
         .number("retried", 0, usize::MAX)?
         .map(|count| format!("{} being tried again.", say::count(count, "exception is", "exceptions are")));
-    let account = params.word("account", world.config.accounts.keys().map(|id| id.as_str()))?;
+    let account = params.word("account", world.config.accounts.keys().map(AccountId::as_str))?;
     let Some(cause) = params.text("cause") else { return causes(&web, shell, account).await };
     let query = ExceptionQuery {
         cause: Some(cause.clone()),
@@ -77,14 +77,14 @@ pub(super) async fn list(State(web): State<Web>, RawQuery(raw): RawQuery) -> Res
         format!("/exceptions{}", html::query(&[("cause", Some(&cause)), ("before", Some(&before))]))
     });
     let labels = labels(&web, &rows).await?;
-    render(&Cause { shell, cause: row, rows, next, labels })
+    render(&CausePage { shell, cause: row, rows, next, labels })
 }
 
 async fn causes(web: &Shared, shell: Shell, account: Option<String>) -> Result<Html<String>, ErrorPage> {
     let query = ExceptionQuery { account: account.clone(), ..ExceptionQuery::default() };
     let causes = web.store.causes(&query).await?;
     let total = causes.iter().map(|cause| cause.count).sum();
-    render(&Causes { shell, causes, account, total })
+    render(&AllPage { shell, causes, account, total })
 }
 
 async fn labels(web: &Shared, rows: &[Exception]) -> Result<BTreeMap<EntityId, String>, ErrorPage> {
@@ -102,7 +102,7 @@ pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Resu
     let (shell, _, _) = begin(&web, "exceptions").await?;
     let id = id.parse().map_err(|_| ApiError::missing(format!("`{id}` is no exception's number")))?;
     let exception = api::exception(&web, id).await?;
-    render(&One { shell, exception })
+    render(&OnePage { shell, exception })
 }
 
 pub(super) async fn retry(State(web): State<Web>, body: Bytes) -> Result<Redirect, ErrorPage> {

@@ -41,8 +41,8 @@ pub fn time(at: &Timestamp) -> Markup {
 }
 
 /// The same, or a dash.
-pub fn time_or(at: &Option<Timestamp>) -> Markup {
-    at.as_ref().map_or_else(|| Markup("<span class=\"none\">–</span>".to_owned()), time)
+pub fn time_or(at: Option<&Timestamp>) -> Markup {
+    at.map_or_else(|| Markup("<span class=\"none\">–</span>".to_owned()), time)
 }
 
 /// How long ago; the script keeps it true.
@@ -101,8 +101,8 @@ pub fn steps(line: &OrderLine) -> [(&'static str, u64); 10] {
 }
 
 /// A web address that a link may have.
-pub fn web_address(url: &Option<String>) -> Option<&str> {
-    url.as_deref().filter(|url| url.starts_with("https://") || url.starts_with("http://"))
+pub fn web_address(url: Option<&str>) -> Option<&str> {
+    url.filter(|url| url.starts_with("https://") || url.starts_with("http://"))
 }
 
 /// `value` as JSON, laid out.

@@ -62,5 +62,5 @@ pub(super) async fn show(
         MessageState::Done => "done",
         MessageState::Excepted => "excepted",
     };
-    render(&Page { shell, origin, state, body, covered, order, message })
+    render(&Page { shell, message, origin, state, body, covered, order })
 }

@@ -122,7 +122,7 @@ pub async fn unknown(request: Request) -> Response {
         return ErrorPage(error.help("The address may be mistyped, or what it named is gone."))
             .into_response();
     }
-    super::api::unknown(request).await.into_response()
+    super::api::unknown(&request).into_response()
 }
 
 #[derive(Template)]

@@ -27,10 +27,10 @@ struct Orders {
 pub(super) async fn list(State(web): State<Web>, RawQuery(raw): RawQuery) -> Result<Response, ErrorPage> {
     let query = api::orders_query(&web, raw.as_deref().unwrap_or_default())?;
     let (shell, counts, world) = begin(&web, "orders").await?;
-    if let Some(search) = query.search.as_deref().filter(|text| text.starts_with("ord_")) {
-        if order::record(&*web.store, search).await.is_ok() {
-            return Ok(Redirect::to(&format!("/orders/{search}")).into_response());
-        }
+    if let Some(search) = query.search.as_deref().filter(|text| text.starts_with("ord_"))
+        && order::record(&*web.store, search).await.is_ok()
+    {
+        return Ok(Redirect::to(&format!("/orders/{search}")).into_response());
     }
     let (rows, next) = api::orders_page(&web, &query).await?;
     let phases = Phase::ALL

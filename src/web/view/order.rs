@@ -92,6 +92,9 @@ pub struct Entry {
 pub struct Command {
     /// What it means to do, in words.
     pub title: String,
+    /// The account's part in the flow.
+    #[serde(skip)]
+    pub part: &'static str,
     /// The command as stored.
     #[serde(flatten)]
     pub intent: Intent,
@@ -172,17 +175,18 @@ fn assemble(config: &Config, record: EntityRecord, attempts: Vec<Attempt>) -> Re
     for attempt in attempts {
         histories.entry(attempt.intent).or_default().push(attempt);
     }
+    let known = Known { config, flow: config.flow_of(&client) };
     let mut intents: Vec<Command> = intents
         .into_iter()
         .map(|intent| Command {
             title: say::command(&intent.command).to_owned(),
+            part: known.part(&intent.account),
             history: histories.remove(&intent.id).unwrap_or_default(),
             intent,
         })
         .collect();
     intents.sort_by(|a, b| (a.intent.created, &a.intent.slot).cmp(&(b.intent.created, &b.intent.slot)));
 
-    let known = Known { config, flow: config.flow_of(&client) };
     let mut timeline: Vec<Entry> = facts.into_iter().map(|fact| of_fact(known, fact)).collect();
     for command in &intents {
         if command.history.is_empty() {
