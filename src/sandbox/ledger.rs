@@ -143,7 +143,7 @@ impl World {
     /// What all four partners hold.
     pub fn ledger(&self) -> Ledger {
         let mut entries: Vec<(Option<usize>, WarehouseEntry)> = (0..self.warehouse.orders.len())
-            .map(|index| (self.warehouse.orders[index].store_order, self.warehouse_entry(index)))
+            .map(|index| (self.warehouse.orders[index].serves, self.warehouse_entry(index)))
             .collect();
         let orders = (0..self.shop.orders.len()).map(|index| self.order_entry(index, &entries)).collect();
         entries.retain(|(store_order, _)| store_order.is_none());

@@ -126,8 +126,8 @@ impl Default for Timing {
             ship: Duration::from_secs(4),
             next_parcel: Duration::from_secs(2),
             track: Duration::from_secs(3),
-            token_life: Duration::from_secs(2_419_200),
-            key_life: Duration::from_secs(24 * 3600),
+            token_life: Duration::from_hours(28 * 24),
+            key_life: Duration::from_hours(24),
             delay: Duration::from_secs(3),
             late: Duration::from_secs(20),
         }

@@ -219,7 +219,7 @@ impl World {
                 self.work(partner, &parsed);
                 (Reply::CutAfter, None)
             }
-            Some(Fault::RateLimited) => answer(self.limited(partner, &parsed)),
+            Some(Fault::RateLimited) => answer(limited(partner)),
             Some(Fault::Throttled) => answer(self.throttled(partner, &parsed)),
             Some(Fault::ServerError) => {
                 if self.chance.chance(0.5) {
@@ -269,15 +269,6 @@ impl World {
         }
     }
 
-    fn limited(&mut self, partner: &str, _: &Request<'_>) -> HttpResponse {
-        match partner {
-            "shopify" => shopify::limited(),
-            "shiphero" => shiphero::limited(),
-            "easypost" => easypost::limited(),
-            _ => stripe::limited(),
-        }
-    }
-
     fn throttled(&mut self, partner: &str, request: &Request<'_>) -> HttpResponse {
         match partner {
             "shopify" => {
@@ -288,7 +279,7 @@ impl World {
                 self.warehouse.drain(request.now);
                 shiphero::handle(self, request)
             }
-            _ => self.limited(partner, request),
+            _ => limited(partner),
         }
     }
 
@@ -348,6 +339,16 @@ impl World {
         let fault = found.fault;
         self.injections.retain(|it| it.times > 0);
         Some(fault)
+    }
+}
+
+/// 429, as the partner says it.
+fn limited(partner: &str) -> HttpResponse {
+    match partner {
+        "shopify" => shopify::limited(),
+        "shiphero" => shiphero::limited(),
+        "easypost" => easypost::limited(),
+        _ => stripe::limited(),
     }
 }
 

@@ -105,7 +105,7 @@ fn webhooks_are_lost_doubled_and_tried_again() {
 fn a_key_may_be_forgotten_after_its_time() {
     let mut settings = Settings::default();
     settings.faults.insert(Fault::ExpiredKey, 1.0);
-    settings.timing.key_life = std::time::Duration::from_secs(3600);
+    settings.timing.key_life = std::time::Duration::from_hours(1);
     let mut client = Client::with(1, settings);
     let intent = client.world.place_order(order(&[("TEA-01", 1)])).payment.unwrap();
     client.stripe("POST", &format!("/v1/payment_intents/{intent}/capture"), Some("c"), "");

@@ -16,7 +16,7 @@ fn placed(client: &mut Client, spec: OrderSpec) -> serde_json::Value {
 #[test]
 fn tokens_are_checked_and_end() {
     let mut settings = Settings::default();
-    settings.timing.token_life = std::time::Duration::from_secs(60);
+    settings.timing.token_life = std::time::Duration::from_mins(1);
     let mut client = Client::with(1, settings);
     assert_eq!(client.send("shiphero", "POST", "/auth/refresh", &[], r#"{"refresh_token":"x"}"#).status, 401);
     assert_eq!(client.send("shiphero", "POST", "/graphql", &[], "{}").status, 401);

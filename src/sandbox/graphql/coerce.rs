@@ -170,10 +170,11 @@ pub(super) fn value(schema: &Schema, ty: &Ty, from: &Value) -> Result<Value, Wro
 /// Whether a variable of type `declared` may stand where `wanted` is; `strict`: no default stands in for null.
 pub(super) fn compatible(declared: &Ty, wanted: &Ty, strict: bool) -> bool {
     match (declared, wanted) {
-        (Ty::NonNull(declared), Ty::NonNull(wanted)) => compatible(declared, wanted, true),
+        (Ty::NonNull(declared), Ty::NonNull(wanted)) | (Ty::List(declared), Ty::List(wanted)) => {
+            compatible(declared, wanted, true)
+        }
         (declared, Ty::NonNull(wanted)) => !strict && compatible(declared, wanted, true),
         (Ty::NonNull(declared), wanted) => compatible(declared, wanted, true),
-        (Ty::List(declared), Ty::List(wanted)) => compatible(declared, wanted, true),
         (Ty::Named(declared), Ty::Named(wanted)) => declared == wanted,
         _ => false,
     }

@@ -166,16 +166,14 @@ impl<'a> Work<'a> {
     fn variables(&mut self, definitions: &'a [VariableDefinition<'a, String>], given: &Value) {
         for definition in definitions {
             let (name, ty) = (definition.name.as_str(), Ty::from(&definition.var_type));
-            match self.schema.get(ty.name()) {
-                Some(Kind::Scalar | Kind::Enum(_) | Kind::Input(_)) => {}
-                _ => {
-                    self.problems.push(Problem::new(
-                        "variableRequiresValidType",
-                        format!("{} isn't a defined input type (on ${name})", ty.name()),
-                        definition.position,
-                    ));
-                    continue;
-                }
+            let known = self.schema.get(ty.name());
+            if !matches!(known, Some(Kind::Scalar | Kind::Enum(_) | Kind::Input(_))) {
+                self.problems.push(Problem::new(
+                    "variableRequiresValidType",
+                    format!("{} isn't a defined input type (on ${name})", ty.name()),
+                    definition.position,
+                ));
+                continue;
             }
             if definition.default_value.is_some() {
                 self.with_default.insert(name);
@@ -228,10 +226,8 @@ impl<'a> Work<'a> {
             match selection {
                 Selection::Field(node) => self.field(node, parent, on, into, depth),
                 Selection::InlineFragment(fragment) => {
-                    let condition = match &fragment.type_condition {
-                        Some(TypeCondition::On(name)) => Some(name.as_str()),
-                        None => None,
-                    };
+                    let condition =
+                        fragment.type_condition.as_ref().map(|TypeCondition::On(name)| name.as_str());
                     self.fragment(
                         condition,
                         &fragment.selection_set,

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const SDL: &str = r#"
+const SDL: &str = r"
 interface Node { id: ID! }
 enum Sort { ID UPDATED_AT }
 input Line { sku: String! quantity: Int! note: String }
@@ -14,7 +14,7 @@ type ThingConnection { nodes: [Thing!]! edges: [Edge!]! pageInfo: PageInfo! }
 type Made { thing: Thing }
 type Query { thing(id: ID!): Thing node(id: ID!): Node things(first: Int, after: String, sort: Sort = ID): ThingConnection! }
 type Mutation { make(input: Make!): Made }
-"#;
+";
 
 struct Fixed(Value);
 impl Resolver for Fixed {

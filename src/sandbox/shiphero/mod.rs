@@ -8,7 +8,7 @@ mod work;
 pub(super) use work::{allocate, ship};
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -51,7 +51,7 @@ pub(crate) struct Order {
     pub updated: Timestamp,
     pub allocated: Option<Timestamp>,
     /// Index of the store's order that it serves, as far as names tell.
-    pub store_order: Option<usize>,
+    pub serves: Option<usize>,
     pub parcels_left: u32,
 }
 
@@ -120,6 +120,10 @@ fn number(kind: &str, id: &str) -> Option<u64> {
     text.strip_prefix(kind)?.strip_prefix(':')?.parse().ok()
 }
 
+/// Read once: worlds are made by the thousand.
+static SCHEMA: LazyLock<Result<Arc<Schema>, String>> =
+    LazyLock::new(|| Schema::read(include_str!("schema.graphql")).map(Arc::new));
+
 impl Warehouse {
     pub fn new(seed: u64, settings: &Settings) -> Result<Self, String> {
         let known =
@@ -132,7 +136,7 @@ impl Warehouse {
             orders: Vec::new(),
             shipments: Vec::new(),
             stock: stock.collect(),
-            schema: Arc::new(Schema::read(include_str!("schema.graphql"))?),
+            schema: SCHEMA.clone()?,
             tokens: BTreeMap::new(),
             bucket: Bucket::new(settings.limits.shiphero_size, settings.limits.shiphero_refill),
             calls: VecDeque::new(),

@@ -133,7 +133,7 @@ fn create(world: &mut World, data: Value) -> Result<usize, Refusal> {
         created: world.now,
         updated: world.now,
         allocated: None,
-        store_order,
+        serves: store_order,
         parcels_left: parcels,
     });
     let index = world.warehouse.orders.len() - 1;

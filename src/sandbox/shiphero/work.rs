@@ -121,7 +121,7 @@ pub(crate) fn ship(world: &mut World, index: usize) {
     order.updated = now;
     let id = world.warehouse.id();
     let ups = world.warehouse.dice.chance(0.4);
-    let tracking = if ups { format!("1Z999AA1{:010}", id) } else { format!("9400111899{:012}", id) };
+    let tracking = if ups { format!("1Z999AA1{id:010}") } else { format!("9400111899{id:012}") };
     let shipment = Shipment {
         id,
         order: index,

@@ -9,7 +9,7 @@ mod view;
 pub use store::Placed;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -169,6 +169,10 @@ pub(crate) struct Shop {
     webhooks: u64,
 }
 
+/// Read once: worlds are made by the thousand.
+static SCHEMA: LazyLock<Result<Arc<Schema>, String>> =
+    LazyLock::new(|| Schema::read(include_str!("schema.graphql")).map(Arc::new));
+
 impl Shop {
     pub fn new(_: u64, settings: &Settings) -> Result<Self, String> {
         let items = settings.catalogue.iter().zip(1..).map(|(product, index)| Item {
@@ -184,7 +188,7 @@ impl Shop {
         Ok(Self {
             orders: Vec::new(),
             items: items.collect(),
-            schema: Arc::new(Schema::read(include_str!("schema.graphql"))?),
+            schema: SCHEMA.clone()?,
             bucket: Bucket::new(settings.limits.shopify_size, settings.limits.shopify_refill),
             keys: BTreeMap::new(),
             next: 0,

@@ -208,6 +208,21 @@ fn tags(world: &mut World, field: &Selected) -> Outcome {
     Ok(json!({ "node": query::node(world, id), "userErrors": [] }))
 }
 
+/// Why a level changes.
+const REASONS: [&str; 11] = [
+    "correction",
+    "cycle_count_available",
+    "damaged",
+    "movement_created",
+    "other",
+    "promotion",
+    "received",
+    "reservation_created",
+    "restock",
+    "safety_stock",
+    "shrinkage",
+];
+
 fn set_levels(world: &mut World, field: &Selected) -> Outcome {
     let refuse = |code: &str, path: &[&str], message: &str| {
         Ok(
@@ -235,74 +250,13 @@ fn set_levels(world: &mut World, field: &Selected) -> Outcome {
     if !["available", "on_hand"].contains(&text("name")) {
         return refuse("INVALID_NAME", &["input", "name"], "The specified quantity name is invalid.");
     }
-    let reasons = [
-        "correction",
-        "cycle_count_available",
-        "damaged",
-        "movement_created",
-        "other",
-        "promotion",
-        "received",
-        "reservation_created",
-        "restock",
-        "safety_stock",
-        "shrinkage",
-    ];
-    if !reasons.contains(&text("reason")) {
+    if !REASONS.contains(&text("reason")) {
         return refuse("INVALID_REASON", &["input", "reason"], "The specified reason is invalid.");
     }
-    let rows = input.get("quantities").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut found = Vec::new();
-    for row in &rows {
-        let item =
-            row.get("inventoryItemId").and_then(Value::as_str).and_then(|id| number(id, "InventoryItem"));
-        let Some(index) = world.shop.items.iter().position(|it| Some(it.id) == item) else {
-            return refuse(
-                "INVALID_INVENTORY_ITEM",
-                &["input", "quantities"],
-                "The specified inventory item could not be found.",
-            );
-        };
-        let location = row.get("locationId").and_then(Value::as_str).and_then(|id| number(id, "Location"));
-        if location != Some(world.settings.location) {
-            return refuse(
-                "INVALID_LOCATION",
-                &["input", "quantities"],
-                "The specified location could not be found.",
-            );
-        }
-        if row.get("changeFromQuantity").is_none() {
-            return refuse(
-                "COMPARE_QUANTITY_REQUIRED",
-                &["input", "quantities"],
-                "The changeFromQuantity argument must be given to each quantity; null means that it is not compared.",
-            );
-        }
-        let expected = row.get("changeFromQuantity").and_then(Value::as_i64);
-        if expected.is_some_and(|expected| expected != world.shop.items[index].available) {
-            return refuse(
-                "CHANGE_FROM_QUANTITY_STALE",
-                &["input", "quantities"],
-                "The changeFromQuantity argument no longer matches the persisted quantity.",
-            );
-        }
-        let quantity = row.get("quantity").and_then(Value::as_i64).unwrap_or(0);
-        if quantity > 1_000_000_000 {
-            return refuse(
-                "INVALID_QUANTITY_TOO_HIGH",
-                &["input", "quantities"],
-                "The quantity can't be higher than 1,000,000,000.",
-            );
-        }
-        if quantity < -1_000_000_000 {
-            return refuse(
-                "INVALID_QUANTITY_TOO_LOW",
-                &["input", "quantities"],
-                "The quantity can't be lower than -1,000,000,000.",
-            );
-        }
-        found.push((index, quantity));
-    }
+    let found = match levels(world, &input) {
+        Ok(found) => found,
+        Err((code, message)) => return refuse(code, &["input", "quantities"], message),
+    };
     let now = world.now;
     let mut changed = false;
     for (index, quantity) in found {
@@ -321,4 +275,43 @@ fn set_levels(world: &mut World, field: &Selected) -> Outcome {
     let answer = json!({ "inventoryAdjustmentGroup": group, "userErrors": [] });
     world.shop.keys.insert(key, (input.clone(), answer.clone()));
     Ok(answer)
+}
+
+/// The items of an input and their new levels, or a code and why not.
+fn levels(world: &World, input: &Value) -> Result<Vec<(usize, i64)>, (&'static str, &'static str)> {
+    let rows = input.get("quantities").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut found = Vec::new();
+    for row in &rows {
+        let item =
+            row.get("inventoryItemId").and_then(Value::as_str).and_then(|id| number(id, "InventoryItem"));
+        let Some(index) = world.shop.items.iter().position(|it| Some(it.id) == item) else {
+            return Err(("INVALID_INVENTORY_ITEM", "The specified inventory item could not be found."));
+        };
+        let location = row.get("locationId").and_then(Value::as_str).and_then(|id| number(id, "Location"));
+        if location != Some(world.settings.location) {
+            return Err(("INVALID_LOCATION", "The specified location could not be found."));
+        }
+        if row.get("changeFromQuantity").is_none() {
+            return Err((
+                "COMPARE_QUANTITY_REQUIRED",
+                "The changeFromQuantity argument must be given to each quantity; null means that it is not compared.",
+            ));
+        }
+        let expected = row.get("changeFromQuantity").and_then(Value::as_i64);
+        if expected.is_some_and(|expected| expected != world.shop.items[index].available) {
+            return Err((
+                "CHANGE_FROM_QUANTITY_STALE",
+                "The changeFromQuantity argument no longer matches the persisted quantity.",
+            ));
+        }
+        let quantity = row.get("quantity").and_then(Value::as_i64).unwrap_or(0);
+        if quantity > 1_000_000_000 {
+            return Err(("INVALID_QUANTITY_TOO_HIGH", "The quantity can't be higher than 1,000,000,000."));
+        }
+        if quantity < -1_000_000_000 {
+            return Err(("INVALID_QUANTITY_TOO_LOW", "The quantity can't be lower than -1,000,000,000."));
+        }
+        found.push((index, quantity));
+    }
+    Ok(found)
 }

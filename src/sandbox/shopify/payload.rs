@@ -195,6 +195,18 @@ fn fulfilment(world: &World, order: &StoreOrder, index: usize) -> Value {
     })
 }
 
+fn customer(it: &StoreOrder) -> Option<Value> {
+    it.place.as_ref().map(|place| {
+        json!({
+            "id": 115_310_627_000_000_u64 + it.number,
+            "email": it.email,
+            "first_name": place.first,
+            "last_name": place.last,
+            "admin_graphql_api_id": format!("gid://shopify/Customer/{}", 115_310_627_000_000_u64 + it.number),
+        })
+    })
+}
+
 /// The order in the form of the REST API.
 fn order(world: &World, it: &StoreOrder) -> Value {
     let currency = it.currency.as_str();
@@ -205,15 +217,6 @@ fn order(world: &World, it: &StoreOrder) -> Value {
         (false, true) => json!("fulfilled"),
         (false, false) => json!("partial"),
     };
-    let person = it.place.as_ref().map(|place| {
-        json!({
-            "id": 115_310_627_000_000_u64 + it.number,
-            "email": it.email,
-            "first_name": place.first,
-            "last_name": place.last,
-            "admin_graphql_api_id": format!("gid://shopify/Customer/{}", 115_310_627_000_000_u64 + it.number),
-        })
-    });
     let paid = it.financial != "pending" && it.financial != "authorized";
     let outstanding = if paid { 0 } else { it.total(true) };
     let mut value = json!({
@@ -259,7 +262,7 @@ fn order(world: &World, it: &StoreOrder) -> Value {
         "user_id": null,
         "billing_address": it.place.as_ref().map(address),
         "shipping_address": it.place.as_ref().map(address),
-        "customer": person,
+        "customer": customer(it),
         "discount_applications": [],
         "payment_terms": null,
         "total_outstanding": major(outstanding, currency),

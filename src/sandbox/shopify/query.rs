@@ -31,22 +31,7 @@ pub(super) fn run(world: &World, field: &Selected) -> Result<Value, Refusal> {
         "order" => {
             Ok(shop.by_gid(id).map_or(Value::Null, |index| view::order(settings, &shop.orders[index])))
         }
-        "orders" => {
-            let mut found: Vec<&StoreOrder> =
-                shop.orders.iter().filter(|order| order_fits(order, &terms)).collect();
-            let created = field.text("sortKey") != Some("UPDATED_AT");
-            found.sort_by_key(|order| {
-                (if created { order.created } else { order.updated }.as_second(), order.id)
-            });
-            let found = found.into_iter().map(|order| {
-                let mut value = view::order(settings, order);
-                if created {
-                    value["__sort"] = json!(view::by_time(order.created));
-                }
-                value
-            });
-            Ok(Value::Array(found.collect()))
-        }
+        "orders" => Ok(orders(world, field, &terms)),
         "fulfillment" => {
             let found =
                 shop.orders.iter().flat_map(|order| order.fulfilments.iter().map(move |it| (order, it)));
@@ -62,27 +47,7 @@ pub(super) fn run(world: &World, field: &Selected) -> Result<Value, Refusal> {
             let found = shop.orders.iter().find(|order| Some(order.fulfilment_order()) == wanted);
             Ok(found.map_or(Value::Null, |order| view::fulfilment_order(settings, order)))
         }
-        "fulfillmentOrders" => {
-            let closed = field.flag("includeClosed") == Some(true);
-            let mut found: Vec<&StoreOrder> = shop
-                .orders
-                .iter()
-                .filter(|order| closed || matches!(order.open_status(), "OPEN" | "IN_PROGRESS"))
-                .filter(|order| order_fits(order, &terms))
-                .collect();
-            let by_id = field.text("sortKey") != Some("UPDATED_AT");
-            found.sort_by_key(|order| {
-                (if by_id { 0 } else { order.updated.as_second() }, order.fulfilment_order())
-            });
-            let found = found.into_iter().map(|order| {
-                let mut value = view::fulfilment_order(settings, order);
-                if by_id {
-                    value["__sort"] = json!("");
-                }
-                value
-            });
-            Ok(Value::Array(found.collect()))
-        }
+        "fulfillmentOrders" => Ok(fulfilment_orders(world, field, &terms)),
         "inventoryItem" => {
             let wanted = number(id, "InventoryItem");
             Ok(shop
@@ -133,6 +98,42 @@ pub(super) fn run(world: &World, field: &Selected) -> Result<Value, Refusal> {
         "return" | "refund" => Ok(Value::Null),
         other => Err(("NOT_IMPLEMENTED", format!("{other} is not simulated"))),
     }
+}
+
+fn orders(world: &World, field: &Selected, terms: &[Term]) -> Value {
+    let mut found: Vec<&StoreOrder> =
+        world.shop.orders.iter().filter(|order| order_fits(order, terms)).collect();
+    let created = field.text("sortKey") != Some("UPDATED_AT");
+    found.sort_by_key(|order| (if created { order.created } else { order.updated }.as_second(), order.id));
+    let found = found.into_iter().map(|order| {
+        let mut value = view::order(&world.settings, order);
+        if created {
+            value["__sort"] = json!(view::by_time(order.created));
+        }
+        value
+    });
+    Value::Array(found.collect())
+}
+
+fn fulfilment_orders(world: &World, field: &Selected, terms: &[Term]) -> Value {
+    let closed = field.flag("includeClosed") == Some(true);
+    let mut found: Vec<&StoreOrder> = world
+        .shop
+        .orders
+        .iter()
+        .filter(|order| closed || matches!(order.open_status(), "OPEN" | "IN_PROGRESS"))
+        .filter(|order| order_fits(order, terms))
+        .collect();
+    let by_id = field.text("sortKey") != Some("UPDATED_AT");
+    found.sort_by_key(|order| (if by_id { 0 } else { order.updated.as_second() }, order.fulfilment_order()));
+    let found = found.into_iter().map(|order| {
+        let mut value = view::fulfilment_order(&world.settings, order);
+        if by_id {
+            value["__sort"] = json!("");
+        }
+        value
+    });
+    Value::Array(found.collect())
 }
 
 pub(super) fn node(world: &World, id: &str) -> Value {

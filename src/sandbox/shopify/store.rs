@@ -18,7 +18,11 @@ pub struct Placed {
     pub payment: Option<String>,
 }
 
-const PEOPLE: [(&str, &str, &str, &str, (&str, &str), &str); 5] = [
+/// First and last name, street, town, state and its code, postal code.
+type Person =
+    (&'static str, &'static str, &'static str, &'static str, (&'static str, &'static str), &'static str);
+
+const PEOPLE: [Person; 5] = [
     ("Ada", "Lovelace", "12 Analytical Row", "Brooklyn", ("New York", "NY"), "11201"),
     ("Grace", "O'Hopper", "99 Compiler Ave, Apt 4", "Arlington", ("Virginia", "VA"), "22201"),
     ("José", "Núñez", "7 Calle Ocho", "Miami", ("Florida", "FL"), "33130"),

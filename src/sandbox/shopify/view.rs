@@ -337,13 +337,13 @@ pub(super) fn item(world: &World, it: &Item) -> Value {
         "updatedAt": time(it.updated),
     });
     let mut value = bare.clone();
-    let one = level(world, it, bare);
+    let one = level(world, it, &bare);
     value["inventoryLevel"] = one.clone();
     value["inventoryLevels"] = json!([one]);
     value
 }
 
-fn level(world: &World, it: &Item, bare: Value) -> Value {
+fn level(world: &World, it: &Item, bare: &Value) -> Value {
     let committed: i64 = world
         .shop
         .orders

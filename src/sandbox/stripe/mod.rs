@@ -185,23 +185,23 @@ pub(super) fn dispute(world: &mut World, id: &str, reason: &str) -> Option<Strin
     };
     let (name, object) = (dispute.id.clone(), payload::dispute(&dispute));
     world.gateway.disputes.push(dispute);
-    emit(world, "charge.dispute.created", object);
+    emit(world, "charge.dispute.created", &object);
     Some(name)
 }
 
 fn emit_intent(world: &mut World, id: &str, topic: &str) {
     let Some(intent) = world.gateway.intent(id) else { return };
     let object = payload::intent(intent);
-    emit(world, topic, object);
+    emit(world, topic, &object);
 }
 
 fn emit_charge(world: &mut World, id: &str, topic: &str) {
     let Some(intent) = world.gateway.intent(id) else { return };
     let object = payload::charge(intent, world.gateway.refunded(id));
-    emit(world, topic, object);
+    emit(world, topic, &object);
 }
 
-fn emit(world: &mut World, topic: &str, object: Value) {
+fn emit(world: &mut World, topic: &str, object: &Value) {
     let id = world.gateway.id("evt");
     let event = json!({
         "id": id,

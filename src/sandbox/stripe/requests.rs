@@ -327,7 +327,7 @@ fn refund(world: &mut World, form: &Form) -> Outcome {
     };
     let object = payload::refund(&refund);
     world.gateway.refunds.push(refund);
-    emit(world, "refund.created", object.clone());
+    emit(world, "refund.created", &object);
     emit_charge(world, &intent.id, "charge.refunded");
     (http::json(200, &object), true)
 }
