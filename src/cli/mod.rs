@@ -52,17 +52,14 @@ enum Command {
     Connector(connector::Connector),
     /// Serve simulated partners on loopback.
     Sandbox(sandbox::Sandbox),
-<<<<<<< HEAD
     /// Try mappings: run one over a payload, run their tests, explain where each field comes from.
     Map(map::Map),
-=======
     /// List orders, show one, or decide about one.
     Orders(orders::Orders),
     /// List what needs a person, show one exception, try them again.
     Exceptions(exceptions::Exceptions),
     /// Show the accounts: lane, limits, last contact.
     Accounts(accounts::Accounts),
->>>>>>> aa57d31 (cli: orders, exceptions and accounts of the running daemon; tests of the API)
     /// Try a webhook's signature.
     Webhook(webhook::Webhook),
 }
@@ -96,13 +93,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(&globals),
         Command::Connector(command) => command.run(&globals),
         Command::Sandbox(command) => command.run(&globals),
-<<<<<<< HEAD
         Command::Map(command) => command.run(&globals),
-=======
         Command::Orders(command) => command.run(&globals),
         Command::Exceptions(command) => command.run(&globals),
         Command::Accounts(command) => command.run(&globals),
->>>>>>> aa57d31 (cli: orders, exceptions and accounts of the running daemon; tests of the API)
         Command::Webhook(command) => command.run(&globals),
     };
     done.unwrap_or_else(|Failure(message)| {
