@@ -4,6 +4,7 @@
 mod client;
 mod easypost;
 mod faults;
+mod mapped;
 mod round;
 mod server;
 mod shiphero;
