@@ -20,6 +20,8 @@ pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
         })
         .collect();
     let mut parcels: BTreeMap<String, Vec<TrackingPoint>> = BTreeMap::new();
+    // Storefronts tell of a fulfilment as a whole, without a number.
+    let mut wholes: BTreeMap<(AccountId, String), Vec<TrackingPoint>> = BTreeMap::new();
     for (fact, scan) in ledger.pick(|body| if let Body::Scan(scan) = body { Some(scan) } else { None }) {
         let number = fact.header.tracking.as_deref().or_else(|| {
             let tracker = fact.header.tracker.as_deref()?;
@@ -30,32 +32,48 @@ pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
             let said = scan.said.as_deref().unwrap_or(word);
             draft.unknown_word(&fact.account, "tracking", said);
         }
-        let Some(number) = number else { continue };
         let point = TrackingPoint {
-            tracking: number.to_owned(),
+            tracking: number.unwrap_or_default().to_owned(),
             status: word.to_owned(),
             at: fact.header.at,
             description: scan.description.clone(),
             place: scan.place.clone(),
         };
-        let points = parcels.entry(plain_tracking(number)).or_default();
+        let points = match (number, &fact.header.shipment) {
+            (Some(number), _) => parcels.entry(plain_tracking(number)).or_default(),
+            (None, Some(name)) => wholes.entry((fact.account.clone(), name.clone())).or_default(),
+            (None, None) => continue,
+        };
         if !points.contains(&point) {
             points.push(point);
         }
     }
-    for points in parcels.values_mut() {
-        points.sort_by(|one, two| (one.at, &one.status).cmp(&(two.at, &two.status)));
-    }
+    let storefront = draft.order.storefront.clone();
     let mut delivered: BTreeMap<String, u64> = BTreeMap::new();
     for shipment in draft.order.shipments.iter_mut().filter(|shipment| !shipment.voided) {
         let own = numbers(&shipment.packages);
-        let statuses: Vec<Option<&str>> =
-            own.iter().map(|number| parcels.get(number).and_then(|points| newest(points))).collect();
+        let record = shipment.recorded.clone().map(|name| (storefront.clone(), name));
+        let named = [Some((shipment.account.clone(), shipment.r#ref.clone())), record];
+        let about_all: Vec<TrackingPoint> =
+            named.iter().flatten().filter_map(|name| wholes.get(name)).flatten().cloned().collect();
+        let of_parcel = |number: &String| parcels.get(number).cloned().unwrap_or_default();
+        // What is said of all parcels together counts where there is but one, or none with a number.
+        let mut each: Vec<Vec<TrackingPoint>> = own.iter().map(of_parcel).collect();
+        match each.as_mut_slice() {
+            [] => each.push(about_all.clone()),
+            [one] => one.extend(about_all.iter().cloned()),
+            _ => {}
+        }
+        for points in &mut each {
+            points.sort_by(|one, two| (one.at, &one.status).cmp(&(two.at, &two.status)));
+        }
+        let statuses: Vec<Option<&str>> = each.iter().map(|points| newest(points)).collect();
         shipment.status = whole(&statuses).map(ToOwned::to_owned);
-        shipment.events = own.iter().filter_map(|number| parcels.get(number)).flatten().cloned().collect();
+        shipment.events = own.iter().flat_map(of_parcel).chain(about_all).collect();
         shipment.events.sort_by(|one, two| {
             (one.at, &one.tracking, &one.status).cmp(&(two.at, &two.tracking, &two.status))
         });
+        shipment.events.dedup();
         if shipment.status.as_deref() == Some("delivered") {
             for part in &shipment.lines {
                 if let Some(line) = &part.line {

@@ -129,13 +129,16 @@ fn release(draft: &Draft<'_>, ledger: &Ledger<'_>, warehouse: &AccountId) -> Rel
     }
     let mut named: Option<(&Fact, String)> = None;
     let mut age: Option<Age> = None;
+    let mut heard = false;
     for fact in ledger.all().filter(|fact| fact.account == *warehouse) {
         if let Some(name) = fact.header.warehouse_order.as_ref().or(fact.header.order.as_ref())
             && named.as_ref().is_none_or(|(known, _)| Age::of(known) < Age::of(fact))
         {
             named = Some((fact, name.clone()));
         }
+        heard |= matches!(fact.body, Body::Shipped(_));
         let Some((further, word, told)) = progress(&fact.body) else { continue };
+        heard = true;
         let newer = age.as_ref().is_none_or(|age| *age < Age::of(fact));
         if further > rank || (further == rank && newer) {
             (rank, state, reason) = (further, word, told.reason.clone());
@@ -151,6 +154,7 @@ fn release(draft: &Draft<'_>, ledger: &Ledger<'_>, warehouse: &AccountId) -> Rel
     Release {
         warehouse: warehouse.clone(),
         r#ref: named.map(|(_, name)| name),
+        heard,
         state: state.to_owned(),
         reason,
     }

@@ -153,6 +153,9 @@ pub struct Release {
     /// The warehouse's id of its order.
     #[serde(default)]
     pub r#ref: Option<String>,
+    /// Whether the warehouse itself has spoken of the order, so that what it calls it is known as far as it ever tells.
+    #[serde(default)]
+    pub heard: bool,
     /// `intended`, `sent`, `accepted`, `allocated`, `backordered`, `picked`, `packed`, `shipped`, `cancelled`, `rejected`.
     pub state: String,
     /// Why (rejected, cancelled).

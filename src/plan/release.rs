@@ -162,7 +162,8 @@ pub(super) fn wants(order: &Order, flow: &Flow, intents: &[Intent], may_go: bool
         let over = ["intended", "cancelled", "rejected"].contains(&release.state.as_str());
         let unsent = order.lines.iter().any(|line| line.released > line.shipped)
             || (release.state != "shipped" && !over);
-        if called_off && unsent && !over {
+        // Until it has answered, it is not known what it calls the order.
+        if called_off && unsent && !over && release.heard {
             let mut want = Want::new(format!("cancel/{warehouse}"), warehouse, "order.cancel", Class::Cancel);
             if let Some(reason) = order.cancel.as_ref().and_then(|cancel| cancel.reason.clone()) {
                 want = want.arg("reason", reason);
@@ -201,7 +202,7 @@ fn change(order: &Order, intents: &[Intent], warehouse: &AccountId, document: &V
     let slot = format!("change/{warehouse}");
     let known = known(intents, warehouse)?;
     let waiting = newest(intents, &slot).filter(|intent| intent.state == IntentState::Rejected);
-    if over || !unsent || !reachable || core(known) == core(document) {
+    if over || !unsent || !reachable || !release.heard || core(known) == core(document) {
         return None;
     }
     let mut want = Want::new(slot.clone(), warehouse, "order.change", Class::Order);
