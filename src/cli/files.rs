@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::config::model::StoreConfig;
 use crate::config::{self, Sources, World, embedded};
 use crate::connector;
 use crate::diagnostic::{Diagnostic, place};
@@ -39,6 +40,8 @@ pub fn load(config: &Path) -> Loaded {
         match config::load(&sources, &name, &registry, &environment, &read_secret) {
             Ok(mut config_read) => {
                 config_read.paths.root = root(config);
+                let StoreConfig::Sqlite { path } = &mut config_read.store;
+                *path = root(config).join(&*path);
                 problems.append(&mut config_read.warnings);
                 world = Some(World { config: config_read, registry });
             }

@@ -17,6 +17,7 @@ pub mod check;
 pub mod client;
 pub mod connector;
 pub mod exceptions;
+pub mod demo;
 pub mod files;
 pub mod orders;
 pub mod run;
@@ -46,6 +47,8 @@ pub struct Globals {
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT. A second signal ends it at once.
     Run(run::Run),
+    /// Start daemon and simulated partners, place orders of all kinds, and check both sides at the end.
+    Demo(demo::Demo),
     /// Check config, connectors and mappings; report every problem with its place.
     Check(check::Check),
     /// List connectors, or show what one of them says.
@@ -90,6 +93,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match command {
         Command::Run(command) => command.run(&globals),
+        Command::Demo(command) => command.run(&globals),
         Command::Check(command) => command.run(&globals),
         Command::Connector(command) => command.run(&globals),
         Command::Sandbox(command) => command.run(&globals),

@@ -94,6 +94,11 @@ impl Shared {
         }
     }
 
+    /// Whether the lease is being taken or renewed at this moment.
+    pub(super) fn renewing(&self) -> bool {
+        self.hold.present.try_lock().is_err()
+    }
+
     /// Takes or renews the lease; with the epoch under which it is ours, the limits' level is written with it.
     async fn write_lease(
         &self,

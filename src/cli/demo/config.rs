@@ -1,0 +1,117 @@
+//! The config of the demo: one client whose store, warehouse, carrier and gateway are the simulated ones.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::sandbox::Settings;
+
+/// Writes `config.toml` and the secret files below `folder` for partners simulated at `sandbox` (`http://127.0.0.1:1234`),
+/// with the daemon listening on `listen`. Gives the path of the config.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(folder: &Path, sandbox: &str, listen: &str, settings: &Settings) -> io::Result<PathBuf> {
+    let secrets = folder.join("secrets");
+    fs::create_dir_all(&secrets)?;
+    let given = &settings.secrets;
+    for (name, value) in [
+        ("shopify-token", &given.shopify_token),
+        ("shopify-webhook", &given.shopify_webhook),
+        ("shiphero-refresh", &given.shiphero_refresh),
+        ("shiphero-webhook", &given.shiphero_webhook),
+        ("easypost-key", &given.easypost_key),
+        ("easypost-webhook", &given.easypost_webhook),
+        ("stripe-key", &given.stripe_key),
+        ("stripe-webhook", &given.stripe_webhook),
+    ] {
+        fs::write(secrets.join(name), value)?;
+    }
+    let shop = &settings.shop;
+    let location = settings.location;
+    let text = format!(
+        r#"# Written by `crossdock demo`: a store, a warehouse, a carrier and a gateway, all simulated on this machine.
+
+[server]
+listen = "{listen}"
+
+[store]
+kind = "sqlite"
+path = "crossdock.db"
+
+[delivery]
+attempt_timeout = "2s"
+backoff_first   = "250ms"
+backoff_max     = "5s"
+breaker_pause   = "2s"
+lease           = "6s"
+sweep           = "250ms"
+
+[log]
+filter = "warn"
+
+[account.shop]
+connector = "shopify"
+client    = "acme"
+settings  = {{ shop = "{shop}", base_url = "{sandbox}/shopify/admin/api/2026-07" }}
+secrets   = {{ token = {{ file = "secrets/shopify-token" }}, webhook = {{ file = "secrets/shopify-webhook" }} }}
+[account.shop.poll.orders]
+every = "5s"
+[account.shop.poll.order_events]
+every = "5s"
+[account.shop.poll.fulfilment_orders]
+every = "7s"
+
+[account.east]
+connector = "shiphero"
+client    = "acme"
+zone      = "UTC"
+settings  = {{ base_url = "{sandbox}/shiphero" }}
+secrets   = {{ refresh_token = {{ file = "secrets/shiphero-refresh" }}, webhook = {{ file = "secrets/shiphero-webhook" }} }}
+[account.east.poll.orders]
+every = "7s"
+[account.east.poll.shipments]
+every = "5s"
+
+[account.parcels]
+connector = "easypost"
+client    = "acme"
+settings  = {{ base_url = "{sandbox}/easypost/v2" }}
+secrets   = {{ key = {{ file = "secrets/easypost-key" }}, webhook = {{ file = "secrets/easypost-webhook" }} }}
+[account.parcels.poll.trackers]
+every = "5s"
+
+[account.pay]
+connector = "stripe"
+client    = "acme"
+settings  = {{ base_url = "{sandbox}/stripe/v1" }}
+secrets   = {{ key = {{ file = "secrets/stripe-key" }}, webhook = {{ file = "secrets/stripe-webhook" }} }}
+[account.pay.poll.events]
+every = "5s"
+
+[flow.acme]
+client      = "acme"
+live        = true
+storefronts = ["shop"]
+warehouses  = ["east"]
+tracking    = "parcels"
+gateway     = "pay"
+skus        = "lists/acme-skus.csv"
+capture     = "first_shipment"
+refund      = "gateway"
+release     = {{ payment = ["authorised", "paid"] }}
+[flow.acme.stock]
+locations = {{ shop = "{location}" }}
+"#
+    );
+    fs::create_dir_all(folder.join("lists"))?;
+    let mut skus = String::from("account,theirs,ours,each\n");
+    for product in settings.catalogue.iter().filter(|product| product.on_hand.is_some()) {
+        for account in ["shop", "east"] {
+            skus.push_str(&format!("{account},{sku},{sku},1\n", sku = product.sku));
+        }
+    }
+    fs::write(folder.join("lists/acme-skus.csv"), skus)?;
+    let path = folder.join("config.toml");
+    fs::write(&path, text)?;
+    Ok(path)
+}

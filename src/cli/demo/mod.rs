@@ -1,0 +1,272 @@
+//! `crossdock demo`: the daemon and simulated partners on this machine, orders of all kinds, and a check of both sides.
+
+pub mod config;
+pub mod script;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Done, Failure, Globals, block_on, complain, files, say};
+use crate::app::{self, Prepared, Running};
+use crate::canonical::IntentState;
+use crate::ports::{Counts, ExceptionQuery, Store};
+use crate::sandbox::{Expect, Server, Settings, World};
+use crate::telemetry;
+use script::{Scene, Then};
+
+/// Start daemon and simulated partners, place orders of all kinds, and check both sides at the end.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many orders to place.
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    orders: usize,
+    /// Let the partners fail: time-outs after the work was done, bursts of 5xx, rate limits, webhooks late, twice, out of
+    /// order and lost.
+    #[arg(long)]
+    faults: bool,
+    /// The same seed gives the same faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keep daemon and console up after the table, until Ctrl-C.
+    #[arg(long)]
+    stay: bool,
+    /// Keep config and database in this folder; a temporary one by default.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Where the daemon listens; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    listen: String,
+}
+
+/// How long the demo waits for both sides to agree before it says that they do not.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// An order that was placed.
+struct Placed {
+    id: u64,
+    then: Then,
+    title: &'static str,
+    at: Instant,
+    done: bool,
+}
+
+impl Demo {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When daemon or sandbox cannot start.
+    pub fn run(self, _: &Globals) -> Done {
+        let folder = Folder::new(self.dir.as_deref())?;
+        telemetry::start_logs("error", false)?;
+        block_on(self.play(folder.path()))?
+    }
+
+    async fn play(&self, folder: &Path) -> Done {
+        let mut settings = Settings::default();
+        if self.faults {
+            settings.all_faults(0.06);
+        }
+        let listen = "127.0.0.1:0".parse()?;
+        let world = World::new(self.seed, settings.clone())?;
+        let server = Server::start(world, listen, BTreeMap::new(), app::http()?, app::clock()).await?;
+        let sandbox = format!("http://{}", server.address());
+        let path = config::write(folder, &sandbox, &self.listen, &settings)?;
+        let loaded = files::load(&path);
+        loaded.problems.iter().for_each(complain);
+        let world = loaded.world.ok_or_else(|| Failure("the demo's own config is wrong".to_owned()))?;
+        let running = Prepared { world }.start().await?;
+        for (partner, account) in [("shopify", "shop"), ("shiphero", "east"), ("easypost", "parcels"), ("stripe", "pay")] {
+            server.deliver_to(partner, &format!("http://{}/hooks/{account}", running.address));
+        }
+        say(format_args!("console   http://{}/", running.address));
+        say(format_args!("partners  {sandbox}/_sandbox/ledger (simulated)"));
+        say(format_args!("config    {}", path.display()));
+
+        let begun = Instant::now();
+        let (placed, agreed) = self.watch(&server, &running).await?;
+        let counts = running.store.counts().await?;
+        let wrong = server.with(|world| world.ledger().check());
+        report(&server, running.store.as_ref(), &counts, &placed, begun.elapsed()).await?;
+        let green = checks(&server, &counts, &wrong, agreed);
+        if self.stay {
+            say("The console stays up; Ctrl-C ends it.");
+            tokio::signal::ctrl_c().await?;
+        }
+        running.stop().await;
+        Ok(if green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Places the orders, lets people act, and waits until both sides agree.
+    async fn watch(&self, server: &Server, running: &Running) -> Result<(Vec<Placed>, bool), Failure> {
+        let bar = ProgressBar::with_draw_target(
+            Some(u64::try_from(self.orders)?),
+            ProgressDrawTarget::stderr_with_hz(5),
+        );
+        bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} orders at rest  {msg}")?);
+        let mut placed: Vec<Placed> = Vec::new();
+        let begun = Instant::now();
+        let mut calm = false;
+        let mut told = String::new();
+        loop {
+            if placed.len() < self.orders {
+                let Scene { title, order, then } = script::scene(placed.len());
+                let id = server.with(|world| world.place_order(order).id);
+                placed.push(Placed { id, then, title, at: Instant::now(), done: false });
+            }
+            for order in placed.iter_mut().filter(|order| !order.done) {
+                order.done = server.with(|world| script::act(world, order.id, &order.then, order.at.elapsed()));
+            }
+            let counts = running.store.counts().await?;
+            let wrong = server.with(|world| world.ledger().check());
+            let acted = placed.len() == self.orders && placed.iter().all(|order| order.done);
+            let open: usize = unsettled(&counts);
+            let phases: Vec<String> = counts.phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
+            let message = format!("{}; {open} to do", phases.join(", "));
+            bar.set_position(u64::try_from(self.orders.saturating_sub(unfinished(server)))?.min(u64::try_from(placed.len())?));
+            bar.set_message(message.clone());
+            if bar.is_hidden() && message != told && begun.elapsed().as_secs() % 2 == 0 {
+                complain(format_args!("{:>4} s  {message}", begun.elapsed().as_secs()));
+                told = message;
+            }
+            if acted && wrong.is_empty() && open == 0 {
+                bar.finish_and_clear();
+                return Ok((placed, true));
+            }
+            if begun.elapsed() > PATIENCE {
+                bar.finish_and_clear();
+                return Ok((placed, false));
+            }
+            if acted && !calm && begun.elapsed() > Duration::from_secs(90) {
+                // Chance strikes for ever; a check of both sides wants a moment of rest.
+                calm = true;
+                server.with(|world| world.set_faulty(false));
+            }
+            let pause = if placed.len() < self.orders { 60 } else { 250 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+}
+
+/// Orders whose partners' side is not yet as it must be at the end.
+fn unfinished(server: &Server) -> usize {
+    let wrong = server.with(|world| world.ledger().check());
+    let names: std::collections::BTreeSet<&str> =
+        wrong.iter().filter_map(|text| text.split_once(':').map(|(name, _)| name)).collect();
+    names.len()
+}
+
+/// Messages to be worked on and commands under way.
+fn unsettled(counts: &Counts) -> usize {
+    let pending = counts.messages.iter().filter(|(state, _)| state == "pending").map(|(_, count)| *count);
+    let open = counts
+        .intents
+        .iter()
+        .filter(|(_, state, _)| !IntentState::parse(state).is_some_and(IntentState::settled))
+        .map(|(.., count)| *count);
+    usize::try_from(pending.chain(open).sum::<u64>()).unwrap_or(usize::MAX)
+}
+
+async fn report(
+    server: &Server,
+    store: &dyn Store,
+    counts: &Counts,
+    placed: &[Placed],
+    time: Duration,
+) -> Result<(), Failure> {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for order in placed {
+        *kinds.entry(order.title).or_default() += 1;
+    }
+    let list = |rows: Vec<String>| if rows.is_empty() { "none".to_owned() } else { rows.join(", ") };
+    say("");
+    say(format_args!("After {:.1} s", time.as_secs_f64()));
+    row("orders placed", &list(kinds.iter().map(|(title, count)| format!("{count} {title}")).collect()));
+    row("orders by phase", &list(counts.phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect()));
+    let facts: u64 = counts.facts.iter().map(|(_, count)| count).sum();
+    row("facts", &format!("{facts} of {} kinds", counts.facts.len()));
+    let done: u64 = counts.intents.iter().filter(|(_, state, _)| state == "done").map(|(.., count)| count).sum();
+    row("deliveries done", &done.to_string());
+    row("attempts beyond the first", &counts.attempts.saturating_sub(done).to_string());
+    let hooks = server.with(|world| world.ledger().webhooks);
+    row("webhooks", &format!("{} made by the partners, {} lost on purpose", hooks.made, hooks.lost));
+    let causes = store.causes(&ExceptionQuery::default()).await?;
+    row("exceptions open", &list(causes.iter().map(|cause| format!("{} {}", cause.count, cause.kind)).collect()));
+    for cause in causes {
+        say(format_args!("    {} × {}: {}", cause.count, cause.cause, cause.message));
+    }
+    Ok(())
+}
+
+fn row(name: &str, value: &str) {
+    say(format_args!("  {name:<26} {value}"));
+}
+
+/// Compares both sides and says so; true when all is as it must be.
+fn checks(server: &Server, counts: &Counts, wrong: &[String], agreed: bool) -> bool {
+    let ledger = server.with(|world| world.ledger());
+    let sendable = |expect: Expect| matches!(expect, Expect::Ships | Expect::CancelledLate);
+    let mut green = true;
+    let mut check = |text: &str, holds: bool| {
+        green &= holds;
+        say(format_args!("  {} {text}", if holds { "ok  " } else { "FAIL" }));
+    };
+    say("Both sides");
+    let orders = &ledger.orders;
+    check("every order to be sent is once in the warehouse, no other", orders.iter().all(|order| {
+        if sendable(order.expect) { order.warehouse.len() == 1 } else { order.warehouse.len() <= 1 }
+    }));
+    check("every parcel is once in the store, with its tracking number", orders.iter().all(|order| {
+        let parcels = order.warehouse.iter().flat_map(|entry| &entry.shipments);
+        parcels.into_iter().all(|parcel| {
+            let told = order.fulfilments.iter().filter(|entry| entry.tracking.contains(&parcel.tracking)).count();
+            told == 1
+        })
+    }));
+    check("every payment of an order that was sent is captured once", orders.iter().all(|order| {
+        let captures = order.gateway.as_ref().map_or(0, |entry| entry.captures.len());
+        captures == usize::from(sendable(order.expect))
+    }));
+    check("every refund that was asked for was paid once", !wrong.iter().any(|text| text.contains("refund")));
+    check("nothing lost, nothing twice, by the partners' own books", wrong.is_empty());
+    let waiting = unsettled(counts);
+    check("every message is applied or an exception, every command settled", waiting == 0 && agreed);
+    for text in wrong {
+        say(format_args!("       {text}"));
+    }
+    green
+}
+
+/// The demo's folder; a temporary one is removed at the end.
+struct Folder {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Folder {
+    fn new(given: Option<&Path>) -> Result<Self, Failure> {
+        let path = match given {
+            Some(path) => path.to_owned(),
+            None => std::env::temp_dir().join(format!("crossdock-demo-{}", std::process::id())),
+        };
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path, temporary: given.is_none() })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.temporary {
+            // What is left behind is a small folder among other temporary ones.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
