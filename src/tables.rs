@@ -561,8 +561,8 @@ mod tests {
     #[test]
     fn reads_durations_and_sizes() {
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(duration("1h 30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(duration("1d"), Some(Duration::from_secs(86_400)));
+        assert_eq!(duration("1h 30m"), Some(Duration::from_mins(90)));
+        assert_eq!(duration("1d"), Some(Duration::from_hours(24)));
         for wrong in ["", "10", "s", "5 weeks", "-1s", "1.5h", "99999999999999999999s", "999999999999999999d"]
         {
             assert_eq!(duration(wrong), None, "{wrong}");

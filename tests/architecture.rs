@@ -4,7 +4,7 @@
 //!    database, file, environment or clock.
 //! 2. Stages talk to the edges through `ports`; only `app` names anything of `io`, and `io` imports no stage.
 //! 3. Quirks do not import each other. The crate `backoff` is known to `retry` alone.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -89,11 +89,12 @@ fn bare(source: &str) -> String {
             rest = here.find("*/").map_or("", |end| &here[end + 2..]);
         } else if here.starts_with('"') {
             let raw = out.ends_with("r#");
+            let inner = here.get(1..).unwrap_or_default();
             let end = if raw {
-                here[1..].find("\"#").map(|end| end + 2)
+                inner.find("\"#").map(|end| end + 2)
             } else {
                 let mut escaped = false;
-                here[1..].find(|sign| {
+                inner.find(|sign| {
                     let ends = sign == '"' && !escaped;
                     escaped = sign == '\\' && !escaped;
                     ends

@@ -1,5 +1,4 @@
 //! What is shipped loads without a finding.
-#![expect(clippy::expect_used, reason = "tests")]
 
 use crossdock::config::embedded;
 use crossdock::connector;

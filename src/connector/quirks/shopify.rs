@@ -180,7 +180,7 @@ mod tests {
                 "assignedLocation": { "location": { "id": location } } })
     }
 
-    fn split(open: &[Value], lines: Value) -> Result<Value, String> {
+    fn split(open: &[Value], lines: &Value) -> Result<Value, String> {
         let mut source = json!({ "shipment": { "lines": lines } });
         let needs = Map::from_iter([("open".to_owned(), Value::from(open))]);
         split_fulfilment_orders(&mut source, &needs)?;
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn takes_units_from_several_fulfilment_orders_of_one_location() {
         let open = [order("F1", "L1", &[("a", "1", 1), ("b", "2", 5)]), order("F2", "L1", &[("c", "1", 2)])];
-        let found = split(&open, json!([{ "line": "1", "quantity": 2 }, { "sku": "S2", "quantity": 1 }]));
+        let found = split(&open, &json!([{ "line": "1", "quantity": 2 }, { "sku": "S2", "quantity": 1 }]));
         let expected = json!([
             { "id": "F1", "lines": [{ "id": "a", "quantity": 1 }, { "id": "b", "quantity": 1 }] },
             { "id": "F2", "lines": [{ "id": "c", "quantity": 1 }] },
@@ -202,15 +202,15 @@ mod tests {
     fn the_same_line_twice_is_not_taken_twice() {
         let open = [order("F1", "L1", &[("a", "1", 2)])];
         let lines = json!([{ "line": "1", "quantity": 1 }, { "line": "1", "quantity": 2 }]);
-        assert_eq!(split(&open, lines), Err("1 of 2 units of `1` have no open fulfilment order".to_owned()));
+        assert_eq!(split(&open, &lines), Err("1 of 2 units of `1` have no open fulfilment order".to_owned()));
     }
 
     #[test]
     fn prefers_the_location_that_has_all() {
         let open = [order("F1", "L1", &[("a", "1", 1)]), order("F2", "L2", &[("b", "1", 3)])];
-        let found = split(&open, json!([{ "line": "1", "quantity": 3 }]));
+        let found = split(&open, &json!([{ "line": "1", "quantity": 3 }]));
         assert_eq!(found, Ok(json!([{ "id": "F2", "lines": [{ "id": "b", "quantity": 3 }] }])));
-        let both = split(&open, json!([{ "line": "1", "quantity": 4 }]));
+        let both = split(&open, &json!([{ "line": "1", "quantity": 4 }]));
         assert!(both.is_err_and(|text| text.contains("several locations")));
     }
 
@@ -218,7 +218,7 @@ mod tests {
     fn closed_orders_take_nothing() {
         let mut closed = order("F1", "L1", &[("a", "1", 1)]);
         closed["status"] = json!("CLOSED");
-        assert!(split(&[closed], json!([{ "line": "1", "quantity": 1 }])).is_err());
-        assert!(split(&[], json!([])).is_err());
+        assert!(split(&[closed], &json!([{ "line": "1", "quantity": 1 }])).is_err());
+        assert!(split(&[], &json!([])).is_err());
     }
 }
