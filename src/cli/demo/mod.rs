@@ -80,7 +80,9 @@ impl Demo {
         loaded.problems.iter().for_each(complain);
         let world = loaded.world.ok_or_else(|| Failure("the demo's own config is wrong".to_owned()))?;
         let running = Prepared { world }.start().await?;
-        for (partner, account) in [("shopify", "shop"), ("shiphero", "east"), ("easypost", "parcels"), ("stripe", "pay")] {
+        for (partner, account) in
+            [("shopify", "shop"), ("shiphero", "east"), ("easypost", "parcels"), ("stripe", "pay")]
+        {
             server.deliver_to(partner, &format!("http://{}/hooks/{account}", running.address));
         }
         say(format_args!("console   http://{}/", running.address));
@@ -119,15 +121,20 @@ impl Demo {
                 placed.push(Placed { id, then, title, at: Instant::now(), done: false });
             }
             for order in placed.iter_mut().filter(|order| !order.done) {
-                order.done = server.with(|world| script::act(world, order.id, &order.then, order.at.elapsed()));
+                order.done =
+                    server.with(|world| script::act(world, order.id, &order.then, order.at.elapsed()));
             }
             let counts = running.store.counts().await?;
             let wrong = server.with(|world| world.ledger().check());
             let acted = placed.len() == self.orders && placed.iter().all(|order| order.done);
             let open: usize = unsettled(&counts);
-            let phases: Vec<String> = counts.phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
+            let phases: Vec<String> =
+                counts.phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
             let message = format!("{}; {open} to do", phases.join(", "));
-            bar.set_position(u64::try_from(self.orders.saturating_sub(unfinished(server)))?.min(u64::try_from(placed.len())?));
+            bar.set_position(
+                u64::try_from(self.orders.saturating_sub(unfinished(server)))?
+                    .min(u64::try_from(placed.len())?),
+            );
             bar.set_message(message.clone());
             if bar.is_hidden() && message != told && begun.elapsed().as_secs() % 2 == 0 {
                 complain(format_args!("{:>4} s  {message}", begun.elapsed().as_secs()));
@@ -186,16 +193,23 @@ async fn report(
     say("");
     say(format_args!("After {:.1} s", time.as_secs_f64()));
     row("orders placed", &list(kinds.iter().map(|(title, count)| format!("{count} {title}")).collect()));
-    row("orders by phase", &list(counts.phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect()));
+    row(
+        "orders by phase",
+        &list(counts.phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect()),
+    );
     let facts: u64 = counts.facts.iter().map(|(_, count)| count).sum();
     row("facts", &format!("{facts} of {} kinds", counts.facts.len()));
-    let done: u64 = counts.intents.iter().filter(|(_, state, _)| state == "done").map(|(.., count)| count).sum();
+    let done: u64 =
+        counts.intents.iter().filter(|(_, state, _)| state == "done").map(|(.., count)| count).sum();
     row("deliveries done", &done.to_string());
     row("attempts beyond the first", &counts.attempts.saturating_sub(done).to_string());
     let hooks = server.with(|world| world.ledger().webhooks);
     row("webhooks", &format!("{} made by the partners, {} lost on purpose", hooks.made, hooks.lost));
     let causes = store.causes(&ExceptionQuery::default()).await?;
-    row("exceptions open", &list(causes.iter().map(|cause| format!("{} {}", cause.count, cause.kind)).collect()));
+    row(
+        "exceptions open",
+        &list(causes.iter().map(|cause| format!("{} {}", cause.count, cause.kind)).collect()),
+    );
     for cause in causes {
         say(format_args!("    {} × {}: {}", cause.count, cause.cause, cause.message));
     }
@@ -217,20 +231,33 @@ fn checks(server: &Server, counts: &Counts, wrong: &[String], agreed: bool) -> b
     };
     say("Both sides");
     let orders = &ledger.orders;
-    check("every order to be sent is once in the warehouse, no other", orders.iter().all(|order| {
-        if sendable(order.expect) { order.warehouse.len() == 1 } else { order.warehouse.len() <= 1 }
-    }));
-    check("every parcel is once in the store, with its tracking number", orders.iter().all(|order| {
-        let parcels = order.warehouse.iter().flat_map(|entry| &entry.shipments);
-        parcels.into_iter().all(|parcel| {
-            let told = order.fulfilments.iter().filter(|entry| entry.tracking.contains(&parcel.tracking)).count();
-            told == 1
-        })
-    }));
-    check("every payment of an order that was sent is captured once", orders.iter().all(|order| {
-        let captures = order.gateway.as_ref().map_or(0, |entry| entry.captures.len());
-        captures == usize::from(sendable(order.expect))
-    }));
+    check(
+        "every order to be sent is once in the warehouse, no other",
+        orders.iter().all(|order| {
+            if sendable(order.expect) { order.warehouse.len() == 1 } else { order.warehouse.len() <= 1 }
+        }),
+    );
+    check(
+        "every parcel is once in the store, with its tracking number",
+        orders.iter().all(|order| {
+            let parcels = order.warehouse.iter().flat_map(|entry| &entry.shipments);
+            parcels.into_iter().all(|parcel| {
+                let told = order
+                    .fulfilments
+                    .iter()
+                    .filter(|entry| entry.tracking.contains(&parcel.tracking))
+                    .count();
+                told == 1
+            })
+        }),
+    );
+    check(
+        "every payment of an order that was sent is captured once",
+        orders.iter().all(|order| {
+            let captures = order.gateway.as_ref().map_or(0, |entry| entry.captures.len());
+            captures == usize::from(sendable(order.expect))
+        }),
+    );
     check("every refund that was asked for was paid once", !wrong.iter().any(|text| text.contains("refund")));
     check("nothing lost, nothing twice, by the partners' own books", wrong.is_empty());
     let waiting = unsettled(counts);
