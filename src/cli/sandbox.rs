@@ -46,7 +46,11 @@ impl Sandbox {
                 super::say(format_args!("  {partner:<9} {}", server.base(partner)));
             }
             super::say(format_args!("  ledger    http://{}/_sandbox/ledger", server.address()));
-            tokio::signal::ctrl_c().await?;
+            let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+            tokio::select! {
+                interrupted = tokio::signal::ctrl_c() => interrupted?,
+                _ = terminated.recv() => {}
+            }
             Ok(ExitCode::SUCCESS)
         })?
     }

@@ -159,11 +159,7 @@ fn every_poll_is_answered_and_understood() {
                     "{name} {poll}: {verdict:?} {}",
                     String::from_utf8_lossy(&answer.body)
                 );
-                let result = connector::page::read(
-                    read,
-                    &answer,
-                    &PageState { page: page.clone(), ..PageState::default() },
-                );
+                let result = connector::page::read(read, &answer, &PageState { page: page.clone() });
                 let result = result.unwrap_or_else(|error| panic!("{name} {poll}: {error}"));
                 for item in &result.items {
                     let mapping = read.mapping.as_deref().unwrap();

@@ -1,6 +1,7 @@
 //! A strict GraphQL service over JSON values: a document is checked against the schema as the real partner would, and
 //! the answer contains the selected fields and nothing else.
 
+mod arguments;
 mod coerce;
 mod execute;
 mod prepare;
