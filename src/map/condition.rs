@@ -317,17 +317,17 @@ mod tests {
     fn all_forms() {
         for yes in [
             r#"{ status = "paid", test = false }"#,
-            r#"{ test = { not = true } }"#,
-            r#"{ missing = { not = true } }"#,
-            r#"{ ok = true }"#,
+            r"{ test = { not = true } }",
+            r"{ missing = { not = true } }",
+            r"{ ok = true }",
             r#"{ status = ["open", "paid"] }"#,
             r#"{ n = 3.0, total = { gt = 10, le = "10.5" } }"#,
             r#"{ at = { ge = 2025-01-01T00:00:00Z, lt = "2025-01-03T00:00:00Z" } }"#,
-            r#"{ at = 2025-01-02T01:00:00+01:00 }"#,
+            r"{ at = 2025-01-02T01:00:00+01:00 }",
             r#"{ "rows[*].kind" = "b", "rows[*].q" = { gt = 1 } }"#,
             r#"{ tags = "blue" }"#,
             r#"{ tags = { contains = "RED" } }"#,
-            r#"{ none = { exists = false }, a = { exists = true } }"#,
+            r"{ none = { exists = false }, a = { exists = true } }",
             r#"{ none = "" }"#,
             r#"{ a.b = "c" }"#,
             r#"{ any = [{ status = "x" }, { n = 3 }] }"#,
@@ -340,10 +340,10 @@ mod tests {
             r#"{ status = "Paid" }"#,
             r#"{ status = { not = ["paid", "x"] } }"#,
             r#"{ "rows[*].kind" = { not = "b" } }"#,
-            r#"{ missing = { gt = 0 } }"#,
-            r#"{ status = { gt = 1 } }"#,
+            r"{ missing = { gt = 0 } }",
+            r"{ status = { gt = 1 } }",
             r#"{ any = [{ status = "x" }] }"#,
-            r#"{ none = { exists = true } }"#,
+            r"{ none = { exists = true } }",
         ] {
             assert!(!holds(no), "{no}");
         }

@@ -144,6 +144,7 @@ impl Lookup {
         };
         let (Some(key), Some(value)) = (column(columns.0, 0), column(columns.1, 1)) else { return };
         let mut lines = HashMap::new();
+        let (mut line, mut counted) = (1, 0);
         for record in csv.records() {
             let record = match record {
                 Ok(record) => record,
@@ -153,7 +154,16 @@ impl Lookup {
                     return;
                 }
             };
-            let line = record.position().and_then(|at| usize::try_from(at.line()).ok()).unwrap_or(1);
+            // The reader's own count is one short after `\r\n`: count from where the record's first letter stands.
+            let start = record.position().and_then(|at| usize::try_from(at.byte()).ok()).unwrap_or(counted);
+            let blank = text
+                .get(start..)
+                .unwrap_or_default()
+                .bytes()
+                .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+                .count();
+            line += text.get(counted..start + blank).unwrap_or_default().matches('\n').count();
+            counted = start + blank;
             let theirs = record.get(key).unwrap_or_default();
             let ours = record.get(value).unwrap_or_default();
             if theirs.is_empty() && ours.is_empty() {

@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 
 use crate::config::sources::Sources;
 
-use super::{Context, Inbound, Mapped, Node};
+use super::{Context, Inbound, Mapped, MappedFact, Node};
+
+mod mistakes;
+mod overlay;
+mod property;
 
 fn sources(mapping: &str) -> Sources {
     let mut sources = Sources::default();
@@ -34,7 +38,7 @@ fn run(mapping: &str, payload: &str) -> Mapped {
 fn facts(mapping: &str, payload: &str) -> Vec<Value> {
     let mapped = run(mapping, payload);
     assert_eq!(mapped.errors, []);
-    mapped.facts.iter().map(super::MappedFact::to_json).collect()
+    mapped.facts.iter().map(MappedFact::to_json).collect()
 }
 
 fn errors(mapping: &str, payload: &str) -> Vec<(String, String, String)> {

@@ -481,6 +481,7 @@ impl<'n> Eval<'_, 'n> {
     }
 
     fn currency(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Currency>, Trouble> {
+        let mut why = Vec::new();
         for from in &mods.currency {
             match from {
                 CurrencyFrom::Fixed(code) => return Ok(Some(*code)),
@@ -491,10 +492,14 @@ impl<'n> Eval<'_, 'n> {
                     {
                         return convert::currency(&code).map(Some);
                     }
+                    why.push(self.why_absent(path, here));
                 }
             }
         }
-        Ok(None)
+        if why.is_empty() {
+            return Ok(None);
+        }
+        Err(Trouble::new("no_currency", "the amount has no currency").help(why.join("; ")))
     }
 
     /// Why a rule gives nothing here, one sentence a path.

@@ -42,6 +42,8 @@ struct Around<'a> {
     name: &'a str,
     fields: &'a [Field],
     outer: Option<&'a Around<'a>>,
+    /// The line of its header.
+    line: usize,
 }
 
 impl Loaded {
@@ -78,7 +80,7 @@ impl Loaded {
         let rows = self.row_source(&reader, &mut env);
         self.settings(&reader, &mut env);
         let fields: Vec<Field> = kind.fields.iter().chain(Header::FIELDS).copied().collect();
-        let around = Around { name: is, fields: &fields, outer: None };
+        let around = Around { name: is, fields: &fields, outer: None, line: 0 };
         let table = self.with_fragment(&reader, table);
         let block = self.block(&table, &fields, &env, &["is", "when", "use"], &around);
         Some(FactRule { name: key.name.clone(), kind, loc: self.files.loc(key.place), when, rows, block })
@@ -258,7 +260,8 @@ impl Loaded {
         }
         self.settings(&reader, &mut env);
         let merged = self.with_fragment(&reader, table);
-        let around = Around { name: field.name, fields, outer: Some(around) };
+        let around =
+            Around { name: field.name, fields, outer: Some(around), line: self.files.loc(tree.place).line };
         let block = self.block(&merged, fields, &env, &["when", "from", "use"], &around);
         Some(Box::new(RecordPlan { when, from, block }))
     }
@@ -306,7 +309,8 @@ impl Loaded {
         let rows = self.row_source(&reader, &mut env);
         self.settings(&reader, &mut env);
         let merged = self.with_fragment(&reader, table);
-        let around = Around { name: field.name, fields, outer: Some(around) };
+        let around =
+            Around { name: field.name, fields, outer: Some(around), line: self.files.loc(tree.place).line };
         let block = self.block(&merged, fields, &env, &["when", "use", "part"], &around);
         Some(RowsPlan { loc: self.files.loc(tree.place), when, rows, block })
     }
@@ -332,15 +336,13 @@ impl Loaded {
                 }
                 outer = around.outer;
             }
-            let header =
-                table.entries.iter().map(|(key, _)| self.files.loc(key.place).line).min().unwrap_or(1);
             self.report(match home {
                 Some(home) => {
                     let found = self.error(
                         key.place,
                         format!("`{name}` is no field of {} but of {}", around.name, home.name),
                     );
-                    found.help(format!("move it above the header before line {header}"))
+                    found.help(format!("move it above line {}", around.line))
                 }
                 None if CONTROL.contains(&name) => {
                     found.help(format!("`{name}` steers lists and facts, not this table"))

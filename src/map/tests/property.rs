@@ -1,0 +1,93 @@
+//! Whatever comes, a mapping neither panics nor runs on.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Any JSON that looks a little like an order: keys of the example, values of every kind.
+fn payload() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        Just("refund".to_owned()),
+        Just("success".to_owned()),
+        Just("USD".to_owned()),
+        Just("2024-05-01T00:00:00Z".to_owned()),
+        Just("99999999999999999999999999999999.99".to_owned()),
+        "-?[0-9]{1,30}(\\.[0-9]{1,30})?",
+        "\\PC{0,12}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    let keys = prop::sample::select(vec![
+        "orders",
+        "order",
+        "id",
+        "currency",
+        "created_at",
+        "updated_at",
+        "total_price",
+        "total_outstanding",
+        "tags",
+        "email",
+        "note_attributes",
+        "name",
+        "value",
+        "shipping_address",
+        "billing_address",
+        "first_name",
+        "country_code",
+        "line_items",
+        "quantity",
+        "grams",
+        "sku",
+        "gift_card",
+        "discount_allocations",
+        "discount_application_index",
+        "amount",
+        "shipping_lines",
+        "price",
+        "refunds",
+        "transactions",
+        "kind",
+        "status",
+        "gateway",
+        "financial_status",
+    ]);
+    leaf.prop_recursive(6, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map(keys.clone().prop_map(str::to_owned), inner, 0..10)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_payload_ends_as_facts_errors_or_nothing(payload in payload()) {
+        let inbound = compile(EXAMPLE);
+        let text = payload.to_string();
+        let node = Node::parse_json(text.as_bytes()).unwrap();
+        let mapped = inbound.run(&node, &Context::default());
+        prop_assert!(mapped.nothing || !mapped.facts.is_empty() || !mapped.errors.is_empty());
+        for fact in &mapped.facts {
+            let body: crate::canonical::Body =
+                serde_json::from_str(&serde_json::to_string(&fact.body).unwrap()).unwrap();
+            prop_assert_eq!(&body, &fact.body);
+        }
+        let again = inbound.run(&node, &Context::default());
+        prop_assert_eq!(again, mapped);
+        let told = super::super::explain::explain(&inbound, &node, &Context::default());
+        prop_assert!(!told.mapping.is_empty());
+    }
+
+    #[test]
+    fn any_text_as_a_mapping_is_compiled_or_refused(text in "(\\[(fact|mapping|lookup|fragment)\\.?[a-z]{0,3}\\]\n)?([a-z]{1,5} = (\"\\PC{0,8}\"|\\{ (path|first|expr|sum) = \"\\PC{0,8}\" \\})\n){0,5}") {
+        let _ = Inbound::compile(&sources(&text), "shop", "order", &[]);
+    }
+}
