@@ -9,6 +9,7 @@ pub mod path;
 pub mod test;
 
 mod inbound;
+mod compare;
 mod compile;
 mod condition;
 mod convert;
@@ -17,12 +18,14 @@ mod expr;
 mod json;
 mod lookup;
 mod outbound;
+mod path_text;
 mod program;
 #[cfg(test)]
 mod tests;
 mod time;
 mod trace;
 mod tree;
+mod typed;
 mod values;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,147 @@
+//! Converts a value on its way to a canonical type, with what the rule says of units, currencies and zones.
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use crate::canonical::schema::Ty;
+use crate::canonical::{Currency, Money, When};
+
+use super::convert::{self, Trouble, short};
+use super::eval::{Eval, Here};
+use super::node::Node;
+use super::program::{CurrencyFrom, Mods, Unit};
+use super::values::Val;
+
+impl<'n> Eval<'_, 'n> {
+    /// The value as the canonical type `ty`; `None` where the text stands for nothing.
+    pub fn convert(
+        &self,
+        val: &Val<'n>,
+        ty: Ty,
+        mods: &Mods,
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<Value>, Trouble> {
+        if ty == Ty::Money {
+            return Ok(Some(Value::String(signed(self.money(val, mods, here)?, mods).to_string())));
+        }
+        let Some(text) = val.text() else {
+            let Val::Node(node) = val else { return Ok(None) };
+            return Err(no_scalar(node));
+        };
+        let flip = |value: Decimal| {
+            let value = if mods.abs { value.abs() } else { value };
+            if mods.negate { -value } else { value }
+        };
+        let flipped =
+            if mods.abs || mods.negate { Some(flip(convert::decimal(text)?).to_string()) } else { None };
+        let text = flipped.as_deref().unwrap_or(text);
+        Ok(Some(match ty {
+            Ty::Integer => Value::from(convert::integer(text)?),
+            Ty::Quantity => Value::from(convert::quantity(text)?),
+            Ty::Decimal => Value::String(convert::decimal(text)?.normalize().to_string()),
+            Ty::Bool => Value::Bool(convert::boolean(text)?),
+            Ty::Country => Value::String(convert::country(text)?),
+            Ty::Currency => Value::String(convert::currency(text)?.to_string()),
+            Ty::Word(words) => convert::word(text.trim(), words)?,
+            Ty::Weight => Value::String(convert::weight(text, self.weight_unit(mods, here)?)?.to_string()),
+            Ty::Time => match self.instant(text, mods, here)? {
+                Some(when) => Value::String(when.to_string()),
+                None => return Ok(None),
+            },
+            _ => Value::String(text.to_owned()),
+        }))
+    }
+
+    /// The instant that the text tells.
+    pub fn instant(&self, text: &str, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<When>, Trouble> {
+        let mut from = None;
+        if let Some(path) = &mods.zone_from
+            && let Some(name) = self.find(path, here)?.into_iter().find_map(Node::text)
+        {
+            from = super::time::zone(&name);
+            if from.is_none() {
+                return Err(Trouble::new("bad_value", format!("`{}` is no time zone", short(&name))));
+            }
+        }
+        let zone = from.as_ref().or(mods.zone.as_ref()).or(self.ctx_zone.as_ref());
+        convert::instant(text, &mods.formats, zone)
+    }
+
+    fn weight_unit(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Unit>, Trouble> {
+        if let Some(path) = &mods.unit_from
+            && let Some(name) = self.find(path, here)?.into_iter().find_map(Node::text)
+        {
+            let factor = super::program::grams(&name).ok_or_else(|| {
+                Trouble::new("bad_value", format!("`{}` is no unit of weight", short(&name)))
+                    .help("known: mg, g, kg, t, oz, lb")
+            })?;
+            return Ok(Some(Unit::Grams(factor)));
+        }
+        Ok(mods.unit)
+    }
+
+    /// The money that a text, a number or an object `{ amount, currency }` tells.
+    pub fn money(&self, val: &Val<'n>, mods: &Mods, here: &Here<'_, 'n>) -> Result<Money, Trouble> {
+        let exponent = |currency: Currency| self.exponent(currency);
+        if let Val::Node(node) = val {
+            let get = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
+            let amount = get(&["amount", "value"]);
+            let code = get(&["currency_code", "currencyCode", "currency"]);
+            let Some(amount) = amount else {
+                return Err(Trouble::new(
+                    "bad_value",
+                    format!("it is {}, and no amount of money", node.kind()),
+                )
+                .help("go on to the amount, and name its currency with `currency_from`"));
+            };
+            let besides = || match &code {
+                Some(code) => convert::currency(code).map(Some),
+                None => self.currency(mods, here),
+            };
+            return convert::money(&amount, mods.unit, &besides, &exponent);
+        }
+        let text = val.text().unwrap_or_default();
+        convert::money(text, mods.unit, &|| self.currency(mods, here), &exponent)
+    }
+
+    fn currency(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Currency>, Trouble> {
+        let mut why = Vec::new();
+        for from in &mods.currency {
+            match from {
+                CurrencyFrom::Fixed(code) => return Ok(Some(*code)),
+                CurrencyFrom::Path(path) => {
+                    let found = self.find(path, here)?;
+                    if let Some(code) =
+                        found.into_iter().filter(|node| !node.is_absent()).find_map(Node::text)
+                    {
+                        return convert::currency(&code).map(Some);
+                    }
+                    why.push(self.why_absent(path, here));
+                }
+            }
+        }
+        if why.is_empty() {
+            return Ok(None);
+        }
+        Err(Trouble::new("no_currency", "the amount has no currency").help(why.join("; ")))
+    }
+}
+
+/// A list or an object where one value is wanted.
+fn no_scalar(node: &Node<'_>) -> Trouble {
+    if let Node::List(items) = node {
+        return Trouble::new("list", format!("it is a list of {}", items.len()))
+            .help("write `[0]` for the first, `[-1]` for the last, or use list, join or sum with `[*]`");
+    }
+    let keys: Vec<&str> = match node {
+        Node::Map(entries) => entries.iter().map(|(key, _)| key.as_ref()).take(8).collect(),
+        _ => Vec::new(),
+    };
+    Trouble::new("bad_value", format!("it is {}", node.kind()))
+        .help(format!("go on to one of its keys: {}", keys.join(", ")))
+}
+
+fn signed(money: Money, mods: &Mods) -> Money {
+    let amount = if mods.abs { money.amount().abs() } else { money.amount() };
+    Money::new(if mods.negate { -amount } else { amount }, money.currency())
+}
