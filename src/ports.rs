@@ -642,7 +642,8 @@ pub trait Store: Send + Sync {
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError>;
     /// Entities whole; new ones come with version 0.
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError>;
-    /// Commits units; each by itself is all or nothing.
+    /// Commits units; each by itself is all or nothing. After an error some may be committed and others not; repeating
+    /// all of them is safe: those that settled their messages are answered as done.
     async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError>;
 
     // --- sweeping

@@ -8,6 +8,7 @@ mod kill;
 mod make;
 mod people;
 mod restart;
+mod speed;
 mod waiting;
 mod work;
 

@@ -84,8 +84,9 @@ macro_rules! step {
     };
 }
 
-pub(super) fn commit(tx: &Tx<'_>, units: &[Unit]) -> Result<Vec<Committed>, Fault> {
-    units.iter().map(|work| Ok(tx.savepoint(|| unit(tx, work))?.unwrap_or_else(|refusal| refusal))).collect()
+/// Does a unit wholly or, when it is refused, not at all.
+pub(super) fn commit(tx: &Tx<'_>, work: &Unit) -> Result<Committed, Fault> {
+    Ok(tx.savepoint(|| unit(tx, work))?.unwrap_or_else(|refusal| refusal))
 }
 
 fn unit(tx: &Tx<'_>, unit: &Unit) -> Step<Committed> {

@@ -222,7 +222,27 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {
-        self.write(move |tx| commit::commit(tx, &units)).await
+        // A job each, so that a unit that fails does not take others with it; one group takes them all the same.
+        match &self.mode {
+            Mode::Inline(shared) => {
+                let work = |unit: &Unit| Self::here(shared, |db| writer::alone(db, |tx| commit::commit(tx, unit)));
+                let outcomes: Vec<_> = units.iter().map(work).collect();
+                outcomes.into_iter().collect()
+            }
+            Mode::Threads(threads) => {
+                let mut answers = Vec::with_capacity(units.len());
+                for unit in units {
+                    let (job, answer) = writer::job(move |tx| commit::commit(tx, &unit));
+                    threads.queue().push(job)?;
+                    answers.push(answer);
+                }
+                let mut outcomes = Vec::with_capacity(answers.len());
+                for answer in answers {
+                    outcomes.push(answer.await.unwrap_or_else(|_| Err(closed())));
+                }
+                outcomes.into_iter().collect()
+            }
+        }
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Hint>, StoreError> {
