@@ -157,8 +157,8 @@ impl Lane {
         self.wakes.retain(|at| *at > now);
         let due = self.wakes.first().copied();
         lock(&self.shared.status).busy = 0;
-        self.shared.report().await;
-        LaneStep { next: earliest(next, due), did }
+        let report = self.shared.report().await;
+        LaneStep { next: earliest(earliest(next, due), report), did }
     }
 
     /// Takes no new work: what runs is ended by the next [`Lane::step`].
@@ -171,7 +171,7 @@ impl Lane {
         self.shared.settle_again().await;
         self.shared.give_back().await;
         lock(&self.shared.status).off = Some("stopped".to_owned());
-        self.shared.report().await;
+        let _written = self.shared.report().await;
     }
 
     // ------------------------------------------------------------------------------------------------------- starting

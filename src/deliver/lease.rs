@@ -1,9 +1,9 @@
 //! The account's lease: no call is made without one that outlives the call's deadline.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::limiter::Level;
@@ -41,18 +41,30 @@ impl Hold {
     pub(super) fn new(owner: String) -> Self {
         Self { owner, present: Mutex::default() }
     }
+
+    /// Notes a lease that was taken or renewed; two renewals at a time may end in either order.
+    fn keep(&self, lease: Lease) {
+        let mut present = lock(&self.present);
+        let older =
+            present.as_ref().is_some_and(|known| known.epoch == lease.epoch && known.until >= lease.until);
+        if !older {
+            *present = Some(lease);
+        }
+    }
 }
 
 impl Shared {
     /// Makes sure of a lease that lasts for `needed` from now. It is renewed at a third of its life, and whenever more
     /// was spent than the level that stands in the store allows for.
+    ///
+    /// No lock is held while the store is asked: a job that waits for one is not polled while the lane itself waits.
     pub(super) async fn lease(&self, view: &View, needed: Duration) -> Result<Held, NoLease> {
         let length = view.delivery().lease;
-        let mut present = self.hold.present.lock().await;
         let now = self.now();
         let enough = |lease: &Lease| lease.until >= later(now, needed + MARGIN);
+        let present = lock(&self.hold.present).clone();
         let known = present.as_ref().map(|lease| lease.epoch);
-        if let Some(lease) = present.as_ref() {
+        if let Some(lease) = &present {
             let young = lease.until >= later(now, length * 2 / 3);
             if enough(lease) && young && !lock(&self.limiter).must_save() {
                 return Ok(Held { epoch: lease.epoch, fresh: None });
@@ -62,29 +74,24 @@ impl Shared {
         let ours = present.as_ref().filter(|lease| lease.until > now).map(|lease| lease.epoch);
         let until = later(now, length.max(needed + MARGIN));
         match self.write_lease(ours, now, until).await {
-            Ok(Some(mut lease)) => {
+            Ok(Some(lease)) => {
                 let epoch = lease.epoch;
                 let fresh = (known != Some(epoch)).then(|| {
                     info!(account = %self.account, epoch, "took the account's lease");
                     serde_json::from_value::<Level>(lease.level.clone()).unwrap_or_default()
                 });
+                self.hold.keep(lease);
                 if fresh.is_none() && lock(&self.limiter).must_save() {
                     match self.write_lease(Some(epoch), now, until).await {
-                        Ok(Some(again)) if again.epoch == epoch => lease = again,
-                        Ok(_) => return Err(NoLease::Theirs),
+                        Ok(Some(again)) if again.epoch == epoch => self.hold.keep(again),
+                        Ok(_) => return Err(self.lost()),
                         Err(error) => return Err(NoLease::Store(error)),
                     }
                 }
-                *present = Some(lease);
                 Ok(Held { epoch, fresh })
             }
-            Ok(None) => {
-                if present.take().is_some() {
-                    warn!(account = %self.account, "lost the account's lease");
-                }
-                Err(NoLease::Theirs)
-            }
-            Err(error) => match present.as_ref().filter(|lease| enough(lease)) {
+            Ok(None) => Err(self.lost()),
+            Err(error) => match present.filter(enough) {
                 // It stays ours whatever the store says now; only what was spent must be written down first.
                 Some(lease) if !lock(&self.limiter).must_save() => {
                     Ok(Held { epoch: lease.epoch, fresh: None })
@@ -94,9 +101,11 @@ impl Shared {
         }
     }
 
-    /// Whether the lease is being taken or renewed at this moment.
-    pub(super) fn renewing(&self) -> bool {
-        self.hold.present.try_lock().is_err()
+    fn lost(&self) -> NoLease {
+        if lock(&self.hold.present).take().is_some() {
+            warn!(account = %self.account, "lost the account's lease");
+        }
+        NoLease::Theirs
     }
 
     /// Takes or renews the lease; with the epoch under which it is ours, the limits' level is written with it.
@@ -122,19 +131,19 @@ impl Shared {
 
     /// Makes sure that the lease under `epoch` outlives a call that is made now.
     pub(super) async fn cover(&self, view: &View, epoch: i64) -> Result<(), NoLease> {
+        if lock(&self.hold.present).as_ref().is_none_or(|lease| lease.epoch != epoch) {
+            return Err(NoLease::Theirs);
+        }
         match self.lease(view, view.delivery().attempt_timeout).await? {
             Held { epoch: present, fresh: None } if present == epoch => Ok(()),
-            Held { .. } => {
-                // Ours again, but another may have called in between: the lane starts anew under the new epoch.
-                *self.hold.present.lock().await = None;
-                Err(NoLease::Theirs)
-            }
+            // Ours again, but another may have called in between: the lane starts anew under the new epoch.
+            Held { .. } => Err(self.lost()),
         }
     }
 
     /// Gives the lease back with the limits' level, so that the next owner need not guess.
     pub(super) async fn give_back(&self) {
-        let Some(lease) = self.hold.present.lock().await.take() else { return };
+        let Some(lease) = lock(&self.hold.present).take() else { return };
         let now = self.now();
         if lease.until <= now {
             return;

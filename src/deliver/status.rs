@@ -101,8 +101,9 @@ impl Shared {
         }
     }
 
-    /// Writes the lane's state for people, unless it was written a moment ago and says much the same.
-    pub(super) async fn report(&self) {
+    /// Writes the lane's state for people, unless it was written a moment ago and says much the same: then it tells when
+    /// to write it.
+    pub(super) async fn report(&self) -> Option<Timestamp> {
         let state = self.lane_state();
         let now = self.now();
         gauge!("crossdock_lane_paused", "account" => self.account.0.clone())
@@ -119,16 +120,19 @@ impl Shared {
         {
             let mut status = lock(&self.status);
             if let Some((at, before)) = &status.written {
-                let same = *before == state;
-                let soon = later(*at, EVERY) > now && before.state == state.state;
-                if same || soon {
-                    return;
+                if *before == state {
+                    return None;
+                }
+                let then = later(*at, EVERY);
+                if then > now && before.state == state.state {
+                    return Some(then);
                 }
             }
             status.written = Some((now, state.clone()));
         }
-        let Ok(value) = serde_json::to_value(&state) else { return };
+        let value = serde_json::to_value(&state).ok()?;
         // It is only for looking at: when the store does not take it, the next one comes soon.
         let _not_kept = self.deps.store.put(LANES, self.account.as_str(), value, None).await;
+        None
     }
 }
