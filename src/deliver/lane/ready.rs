@@ -21,10 +21,6 @@ impl Lane {
     /// The epoch of the lease. What an earlier one had in flight is treated as unknown before anything else is done.
     pub(super) async fn epoch(&mut self, view: &View) -> Result<i64, Option<Timestamp>> {
         let now = self.shared.now();
-        if self.shared.renewing() {
-            // One of our own jobs renews it. It must not be waited for here, where no job goes on.
-            return Err(Some(later(now, SOON)));
-        }
         if self.world.is_none() {
             lock(&self.shared.limiter).set(&view.manifest().limits, now);
         }
