@@ -1,7 +1,7 @@
 //! Power loss: the store on a disk in memory that forgets what was not synced. What the store has answered is there
 //! after the power comes back, whatever was being written when it went.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

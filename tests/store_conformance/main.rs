@@ -134,3 +134,26 @@ async fn sqlite_conforms() {
 async fn sqlite_on_the_callers_thread_conforms() {
     suite(|| sqlite(true)).await;
 }
+
+/// Erased is erased: not only out of reach, but gone from the file and its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erased_data_is_gone_from_the_file() {
+    const NEEDLE: &[u8] = b"needle-9f8e7d@example.com";
+    let folder = folder();
+    let found = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .any(|bytes| bytes.windows(NEEDLE.len()).any(|window| window == NEEDLE))
+    };
+    for inline in [true, false] {
+        let path = folder.path().join(format!("{inline}.db"));
+        let store = SqliteStore::open(&path, Options { inline, ..Options::default() }).unwrap();
+        let order = make::personal_order(&*store, std::str::from_utf8(NEEDLE).unwrap()).await;
+        assert!(found(), "it is there to be found");
+        store.erase_personal(&order).await.unwrap();
+        assert!(!found(), "inline: {inline}");
+        store.close().await.unwrap();
+        assert!(!found(), "inline: {inline}");
+    }
+}

@@ -8,8 +8,8 @@ use crossdock::canonical::{
     AccountId, Body, Class, EntityId, ExternalRef, Fact, Intent, IntentId, IntentState, MessageId,
 };
 use crossdock::ports::{
-    Accepted, Committed, EntityIndex, EntityWrite, Exception, Frozen, Hint, Lease, NewMessage, Origin,
-    Settled, Store, Unit,
+    Accepted, Committed, EntityIndex, EntityWrite, Exception, Frozen, Hint, Lease, MessageState, NewMessage,
+    Origin, Settled, Store, Unit,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -197,4 +197,30 @@ pub fn exception(cause: &str) -> Exception {
 pub async fn state_of(store: &dyn Store, intent: &Intent) -> IntentState {
     let record = store.load(std::slice::from_ref(&intent.entity)).await.unwrap().remove(0);
     record.intents.into_iter().find(|one| one.id == intent.id).unwrap().state
+}
+
+/// An order that has `email` in all places where personal data stands.
+pub async fn personal_order(store: &dyn Store, email: &str) -> EntityId {
+    let id = accept(store, message(Some("e1"), &format!("{email} {}", "said the body ".repeat(500)))).await;
+    let release = intent("personal", "release/east", Class::Order);
+    let mut told = fact("personal", 1, id);
+    if let Body::Placed(placed) = &mut told.body {
+        placed.email = Some(email.to_owned());
+    }
+    let written = EntityWrite {
+        facts: vec![told],
+        intents: vec![release.clone()],
+        personal: json!({ "contact": { "email": email } }),
+        ..write("personal", 0)
+    };
+    commit(store, Unit { messages: vec![(id, MessageState::Done)], ..unit(vec![written]) }).await;
+    let held = lease(store, "a", 0).await.unwrap();
+    let request = json!({ "body": email });
+    assert!(store.freeze(Frozen { request, ..frozen(&release, held.epoch, 1) }).await.unwrap());
+    let answer = NewMessage { context: Some(release.id.to_string()), ..message(None, email) };
+    let done = Settled { answer: Some(answer), ..settled(release.id, held.epoch, IntentState::Done, 2) };
+    store.settle(vec![done]).await.unwrap();
+    let answer = store.pending(3, 10).await.unwrap().remove(0).id;
+    commit(store, Unit { messages: vec![(answer, MessageState::Done)], ..unit(vec![]) }).await;
+    order_id("personal")
 }

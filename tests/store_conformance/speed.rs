@@ -1,4 +1,6 @@
-//! How fast it is; run by hand: `cargo test --test store_conformance speed -- --ignored --nocapture`.
+//! How fast it is; run by hand: `cargo test --release --test store_conformance speed -- --ignored --nocapture`.
+
+#![expect(clippy::print_stdout, reason = "figures for whoever runs it")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

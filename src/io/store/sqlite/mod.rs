@@ -225,7 +225,8 @@ impl Store for SqliteStore {
         // A job each, so that a unit that fails does not take others with it; one group takes them all the same.
         match &self.mode {
             Mode::Inline(shared) => {
-                let work = |unit: &Unit| Self::here(shared, |db| writer::alone(db, |tx| commit::commit(tx, unit)));
+                let work =
+                    |unit: &Unit| Self::here(shared, |db| writer::alone(db, |tx| commit::commit(tx, unit)));
                 let outcomes: Vec<_> = units.iter().map(work).collect();
                 outcomes.into_iter().collect()
             }
