@@ -1,4 +1,4 @@
-//! `crossdock map run|test|explain`.
+//! `crossdock map run|test|explain|fields|remember`.
 
 use std::fs;
 use std::io::Read as _;
@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::{Done, Failure, Globals, complain, files, say};
 use crate::canonical::AccountId;
+use crate::canonical::fact::{Header, KINDS};
+use crate::canonical::schema::{Field, Ty};
 use crate::config::Sources;
 use crate::connector::manifest::TopicAction;
 use crate::connector::{Connector, webhook};
@@ -37,6 +39,16 @@ enum What {
         /// Also tell which facts and fields no test shows.
         #[arg(long)]
         lint: bool,
+    },
+    /// List the kinds of facts, or the fields of one of them.
+    Fields {
+        /// The kind: `order.placed`.
+        kind: Option<String>,
+    },
+    /// Print what an overlay replaces, to paste below its `[overlay]`: a later change of those rules then warns.
+    Remember {
+        /// The overlay: `mappings/clients/acme/shopify/order.toml`.
+        overlay: String,
     },
     /// Tell for every field which rule and which path gave its value, or why it is empty.
     Explain {
@@ -75,6 +87,11 @@ impl Map {
             What::Test { which, lint } => {
                 let (sources, _) = files::read_dir_over(crate::config::embedded(), &globals.config);
                 tests(&sources, which.as_deref(), lint)
+            }
+            What::Fields { kind } => fields(kind.as_deref()),
+            What::Remember { overlay } => {
+                let (sources, _) = files::read_dir_over(crate::config::embedded(), &globals.config);
+                remember(&sources, &overlay)
             }
             What::Explain { input, field, json } => {
                 let (mapping, context, payload) = prepare(globals, &input)?;
@@ -300,6 +317,78 @@ fn tests(sources: &Sources, which: Option<&str>, lint: bool) -> Done {
     }
     say(format_args!("{passed} passed, {failed} failed"));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn fields(kind: Option<&str>) -> Done {
+    let partners = || KINDS.iter().filter(|info| !info.ours());
+    let Some(kind) = kind else {
+        for info in partners() {
+            say(format_args!("{:<28} {}", info.kind.0, info.doc.trim()));
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some(info) = partners().find(|info| info.kind.0 == kind) else {
+        return Err(unknown("kind of fact", kind, &partners().map(|info| info.kind.0).collect::<Vec<_>>()));
+    };
+    say(info.doc.trim());
+    list_fields(info.fields, "");
+    say("\nof every fact:");
+    list_fields(Header::FIELDS, "");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_fields(fields: &[Field], around: &str) {
+    for field in fields {
+        let required = if field.required { ", required" } else { "" };
+        let name = format!("{around}{}", field.name);
+        say(format_args!("  {name:<26} {}{required}. {}", ty_name(field.ty), field.doc.trim()));
+        match field.ty {
+            Ty::Record(inner) => list_fields(inner, &format!("{name}.")),
+            Ty::List(Ty::Record(inner)) => list_fields(inner, &format!("{name}[].")),
+            _ => {}
+        }
+    }
+}
+
+fn ty_name(ty: Ty) -> String {
+    match ty {
+        Ty::Text => "text".to_owned(),
+        Ty::Word(words) => format!("one of {}", words.join(", ")),
+        Ty::Integer => "whole number".to_owned(),
+        Ty::Quantity => "quantity".to_owned(),
+        Ty::Decimal => "decimal".to_owned(),
+        Ty::Money => "money".to_owned(),
+        Ty::Time => "time".to_owned(),
+        Ty::Bool => "yes or no".to_owned(),
+        Ty::Weight => "weight".to_owned(),
+        Ty::Country => "country".to_owned(),
+        Ty::Currency => "currency".to_owned(),
+        Ty::Record(_) => "fields".to_owned(),
+        Ty::List(Ty::Record(_)) => "rows".to_owned(),
+        Ty::List(inner) => format!("list of {}", ty_name(*inner)),
+        Ty::Extra => "free fields of text".to_owned(),
+    }
+}
+
+fn remember(sources: &Sources, overlay: &str) -> Done {
+    let steps: Vec<&str> = overlay.strip_suffix(".toml").unwrap_or(overlay).split('/').collect();
+    let ["mappings", "clients" | "accounts", _, connector, name] = steps.as_slice() else {
+        return Err(Failure(format!(
+            "`{overlay}` is no overlay: expected mappings/clients/<client>/<connector>/<mapping>.toml"
+        )));
+    };
+    match crate::map::replaced_by(sources, connector, name, overlay) {
+        Ok(replaced) => {
+            let rules: Vec<String> =
+                replaced.iter().map(|(rule, digest)| format!("\"{rule}\" = \"{digest}\"")).collect();
+            say(format_args!("was = {{ {} }}", rules.join(", ")));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            problems.iter().for_each(super::check::print);
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn show(told: &explain::Explanation, only_fields: bool) {

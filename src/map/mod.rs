@@ -35,6 +35,8 @@ use serde_json::{Map, Value};
 
 use crate::canonical::Body;
 use crate::canonical::fact::Header;
+use crate::config::sources::Sources;
+use crate::diagnostic::{Diagnostic, Severity};
 
 pub use inbound::Inbound;
 pub use node::Node;
@@ -100,6 +102,29 @@ pub struct RecordError {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+}
+
+/// The rules that the overlay at `overlay` replaces, each with the digest to remember it by in `[overlay] was`.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn replaced_by(
+    sources: &Sources,
+    connector: &str,
+    name: &str,
+    overlay: &str,
+) -> Result<Vec<(String, String)>, Vec<Diagnostic>> {
+    let suffix = match sources.get(&format!("mappings/{connector}/{name}.in.toml")) {
+        Some(_) => ".in.toml",
+        None => ".out.toml",
+    };
+    let loaded = compile::load(sources, connector, name, suffix, &[overlay.to_owned()])?;
+    let problems = loaded.files.take();
+    if problems.iter().any(|found| found.severity == Severity::Error) {
+        Err(problems)
+    } else {
+        Ok(loaded.replaced)
+    }
 }
 
 /// Whether the payload has, for each path, this text: how a message of a shared account finds its client.

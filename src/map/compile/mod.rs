@@ -28,6 +28,8 @@ pub(super) struct Loaded {
     pub table: Table,
     /// `[[test]]` blocks: those of the last file that has any.
     pub tests: Vec<(String, Tree)>,
+    /// Rules that overlays replaced, with the digests of what they were.
+    pub replaced: Vec<(String, String)>,
     pub name: String,
     pub version: String,
     fragments: Table,
@@ -93,6 +95,7 @@ pub(super) fn load(
     let mut hash = Sha256::new();
     let mut table = None;
     let mut tests = Vec::new();
+    let mut replaced = Vec::new();
     for (index, path) in std::iter::once(&main).chain(overlays).enumerate() {
         let Some(text) = sources.get(path) else {
             let known = sources.under("mappings/").map(|(path, _)| path);
@@ -108,7 +111,7 @@ pub(super) fn load(
         if index == 0 {
             table = Some(parsed);
         } else if let Some(base) = table.as_mut() {
-            overlay::lay_over(&files, &full, base, parsed);
+            replaced.extend(overlay::lay_over(&files, &full, base, parsed));
         }
     }
     let mut fragments = Table::default();
@@ -130,7 +133,7 @@ pub(super) fn load(
         lookup.digest(&mut hash);
     }
     let version = format!("{full}@{}", hex::encode(&hash.finalize()[..4]));
-    Ok(Loaded { files, table, tests, name: full, version, fragments, lookups })
+    Ok(Loaded { files, table, tests, replaced, name: full, version, fragments, lookups })
 }
 
 fn take_tests(files: &Files, path: &str, table: &mut Table) -> Vec<(String, Tree)> {

@@ -8,10 +8,10 @@ use crate::canonical::schema::Ty;
 use super::super::tree::{Files, Key, Kind, Place, Reader, Table, Tree};
 use super::block::is_unset;
 
-/// Lays `over` on `base`, the mapping called `of`.
-pub(super) fn lay_over(files: &Files, of: &str, base: &mut Table, over: Table) {
+/// Lays `over` on `base`, the mapping called `of`; gives the rules that were replaced, with their digests.
+pub(super) fn lay_over(files: &Files, of: &str, base: &mut Table, over: Table) -> Vec<(String, String)> {
     let remembered = header(files, of, &over);
-    let mut lay = Lay { files, remembered };
+    let mut lay = Lay { files, remembered, replaced: Vec::new() };
     for (key, tree) in over.entries {
         match key.name.as_str() {
             "overlay" => {}
@@ -28,6 +28,7 @@ pub(super) fn lay_over(files: &Files, of: &str, base: &mut Table, over: Table) {
             }
         }
     }
+    lay.replaced
 }
 
 /// Whether an entry of an outbound body is one rule; with `each` only list, sum and count make it one.
@@ -88,6 +89,8 @@ struct Lay<'f> {
     files: &'f Files,
     /// Rules that were replaced, as they were when the overlay was written.
     remembered: Vec<(String, String, Place)>,
+    /// Rules that this overlay replaces, with the digest of what they were.
+    replaced: Vec<(String, String)>,
 }
 
 impl Lay<'_> {
@@ -223,6 +226,7 @@ impl Lay<'_> {
                 self.files.report(found.help("take it out of the overlay").warning());
             }
             let digest = rule_digest(old);
+            self.replaced.push((path.to_owned(), digest.clone()));
             if let Some((_, _, place)) =
                 self.remembered.iter().find(|(name, was, _)| name == path && *was != digest)
             {

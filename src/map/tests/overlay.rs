@@ -116,4 +116,10 @@ fn an_overlay_remembers_what_it_replaced() {
     assert!(told.contains("3:9: warning: the mapping's rule for `fact.placed.gift_note`, which this overlay replaces, changed"), "{told}");
     let digest = told.rsplit('"').nth(1).unwrap();
     assert_eq!(warnings(&overlay(digest)), Vec::<String>::new());
+    let mut sources = sources(EXAMPLE);
+    sources.insert(CLIENT, overlay(digest));
+    assert_eq!(
+        super::super::replaced_by(&sources, "shop", "order", CLIENT),
+        Ok(vec![("fact.placed.gift_note".to_owned(), digest.to_owned())])
+    );
 }
