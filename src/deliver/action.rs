@@ -10,6 +10,9 @@
 //! A create that has never been sent is looked up first when it was intended more than a minute before this process
 //! opened the store: the store may be a restored backup, and the partner may have heard of it (rule 2). An intent that
 //! waits for a retry is not looked up again in the same life of the process: `retry` means that it was surely not done.
+//!
+//! A refusal of what an earlier attempt may have done proves nothing where a look-up can tell more: a partner that does
+//! not honour the key refuses the second capture because the first was done. So it is looked up before it is rejected.
 
 use std::time::Duration;
 
@@ -176,6 +179,25 @@ pub fn ending(tried: &Tried<'_>, verdict: &Verdict) -> Ending {
     }
 }
 
+/// Whether `verdict` is a refusal that proves nothing: an earlier attempt may have done it, and a look-up can tell.
+#[must_use]
+pub fn is_doubtful(tried: &Tried<'_>, verdict: &Verdict) -> bool {
+    tried.unknown && verdict.class == Outcome::Failed(ErrorClass::Rejected) && find_of(tried.once).is_some()
+}
+
+/// How a doubtful refusal ends that was looked up and not found: it is one, once a miss means something.
+#[must_use]
+pub fn refused(tried: &Tried<'_>, verdict: &Verdict, surely: bool) -> Ending {
+    let settled = find_of(tried.once).map_or(tried.first, |find| later(tried.first, find.settle));
+    if tried.now < settled {
+        Ending { state: IntentState::Unknown, due: settled, trouble: None }
+    } else if surely {
+        ending(tried, verdict)
+    } else {
+        stuck(tried.now)
+    }
+}
+
 /// How a look-up that failed ends: nothing is known yet.
 #[must_use]
 pub fn unanswered(tried: &Tried<'_>, verdict: &Verdict) -> Ending {
@@ -205,5 +227,64 @@ fn go_again(
         Next::At(due) => Ending { state, due, trouble: None },
         Next::GiveUp if state == IntentState::Unknown => stuck(now),
         Next::GiveUp => Ending { state: IntentState::Rejected, due: now, trouble: Some(Trouble::GaveUp) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find() -> Find {
+        Find { read: "things".to_owned(), same: Vec::new(), settle: Duration::from_secs(5), complete: true }
+    }
+
+    fn key(find: Option<Find>) -> Once {
+        let header = crate::connector::template::Template::parse("Idempotency-Key").unwrap();
+        Once::Key { header, ttl: Duration::from_hours(24), find }
+    }
+
+    fn tried(once: &Once, unknown: bool, now: i64) -> Tried<'_> {
+        Tried {
+            once,
+            unknown,
+            attempts: 2,
+            first: Timestamp::from_second(100).unwrap(),
+            now: Timestamp::from_second(now).unwrap(),
+            chance: 7,
+            settings: retry::Settings {
+                first: Duration::from_secs(1),
+                max: Duration::from_mins(1),
+                give_up: Duration::from_hours(1),
+            },
+        }
+    }
+
+    fn says(class: ErrorClass) -> Verdict {
+        Verdict { class: Outcome::Failed(class), message: "Bad request".to_owned(), retry_after: None }
+    }
+
+    #[test]
+    fn a_refusal_after_an_unknown_outcome_proves_nothing_where_a_look_up_can_tell() {
+        let refusal = says(ErrorClass::Rejected);
+        for once in [key(Some(find())), Once::Find(find())] {
+            assert!(is_doubtful(&tried(&once, true, 200), &refusal));
+            assert!(!is_doubtful(&tried(&once, false, 200), &refusal), "the first attempt is simply refused");
+            assert!(!is_doubtful(&tried(&once, true, 200), &says(ErrorClass::Retry)));
+        }
+        for once in [key(None), Once::Never, Once::Repeatable] {
+            assert!(!is_doubtful(&tried(&once, true, 200), &refusal), "nothing can be looked up");
+        }
+    }
+
+    #[test]
+    fn a_doubtful_refusal_that_is_not_found_is_a_refusal_once_a_miss_means_something() {
+        let (once, refusal) = (key(Some(find())), says(ErrorClass::Rejected));
+        let soon = refused(&tried(&once, true, 102), &refusal, true);
+        assert_eq!((soon.state, soon.trouble), (IntentState::Unknown, None));
+        assert_eq!(soon.due.as_second(), 105);
+        let sure = refused(&tried(&once, true, 105), &refusal, true);
+        assert_eq!((sure.state, sure.trouble), (IntentState::Rejected, Some(Trouble::Rejected)));
+        let unsure = refused(&tried(&once, true, 105), &refusal, false);
+        assert_eq!((unsure.state, unsure.trouble), (IntentState::Stuck, Some(Trouble::OutcomeUnknown)));
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
-use super::action::{Action, Ending, ending, find_of, stuck, unanswered};
+use super::action::{Action, Ending, ending, find_of, is_doubtful, refused, stuck, unanswered};
 use super::call::{Call, NoItems, Said, Unsent};
 use super::find::{Found, mapping_of};
 use super::limiter::Taken;
@@ -416,6 +416,11 @@ impl Delivery {
             // Done before: what is there says more than the complaint about it.
             return self.it_exists(command, find, item).await;
         }
+        if let Some(find) = find_of(&command.once)
+            && is_doubtful(&self.tried(&command.once), &verdict)
+        {
+            return self.doubted(command, find, source, &verdict).await;
+        }
         let ending = ending(&self.tried(&command.once), &verdict);
         let answer = (verdict.class == Outcome::Done)
             .then(|| response.map(|response| response.body))
@@ -458,6 +463,26 @@ impl Delivery {
             Found::Missing { surely: false } => {
                 let note = "looked up: not seen, but the look-up does not see everything";
                 self.end(command, stuck(self.shared.now()), None, note).await
+            }
+            Found::Unanswered(verdict) => self.not_known(command, &verdict).await,
+            Found::Unsent(unsent) => self.not_sent(&unsent).await,
+        }
+    }
+
+    /// It was refused, and an earlier attempt may be why.
+    async fn doubted(
+        &mut self,
+        command: &Command,
+        find: &Find,
+        source: &Value,
+        verdict: &Verdict,
+    ) -> Option<Timestamp> {
+        match self.found(find, source, &command.name).await {
+            Found::Here(item) => self.it_exists(command, find, item).await,
+            Found::Missing { surely } => {
+                let ending = refused(&self.tried(&command.once), verdict, surely);
+                let note = format!("{}: {}; looked up: not there", word(verdict), verdict.message);
+                self.end(command, ending, None, &note).await
             }
             Found::Unanswered(verdict) => self.not_known(command, &verdict).await,
             Found::Unsent(unsent) => self.not_sent(&unsent).await,

@@ -240,6 +240,38 @@ async fn a_refusal_is_an_exception_and_stops_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_refusal_after_an_unknown_outcome_is_looked_up_first() {
+    let mut bench = Bench::new();
+    let done = bench.intend("1", REFUND, json!({ "payment": "done" })).await;
+    let refused = bench.intend("2", REFUND, json!({ "payment": "refused" })).await;
+    let key = done.id.to_string();
+    // The partner ignores the key: the repeat of what was done is refused, without a word that it was done.
+    let mut heard = 0;
+    bench.partner.always(move |call| match call.method.as_str() {
+        "GET" => ok(json!({ "things": [{ "key": key, "id": "re_1" }] })),
+        _ => {
+            heard += 1;
+            if heard <= 2 { Reply::Silent } else { status(400) }
+        }
+    });
+    bench.run(120).await;
+    assert_eq!(bench.state(&done).await, IntentState::Done);
+    assert_eq!(bench.state(&refused).await, IntentState::Rejected);
+    assert_eq!(bench.troubles().await, ["rejected"]);
+    let inbox = bench.inbox().await;
+    assert_eq!(inbox.len(), 1, "what was found is the answer");
+    assert!(String::from_utf8_lossy(&inbox[0].content.body).contains("re_1"));
+    let sent = |what: &str| bench.partner.heard().iter().filter(|call| call.ends_with(what)).count();
+    assert_eq!(sent("POST /refunds/done"), 2, "looked up once, and not sent again");
+    // A first attempt that is refused is simply refused.
+    let before = bench.partner.heard().len();
+    let plain = bench.intend("3", REFUND, json!({ "payment": "plain" })).await;
+    bench.run(60).await;
+    assert_eq!(bench.partner.heard()[before..], ["POST /refunds/plain"]);
+    assert_eq!(bench.state(&plain).await, IntentState::Rejected);
+}
+
+#[tokio::test]
 async fn a_duplicate_counts_as_done() {
     let mut bench = Bench::new();
     let found = bench.intend("1", TRACKER, json!({ "tracking": "1Z" })).await;
