@@ -6,6 +6,7 @@ use crate::config::sources::Sources;
 
 use super::{Context, Inbound, Mapped, MappedFact, Node};
 
+mod docs;
 mod mistakes;
 mod overlay;
 mod property;
