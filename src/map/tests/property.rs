@@ -91,3 +91,71 @@ proptest! {
         let _ = Inbound::compile(&sources(&text), "shop", "order", &[]);
     }
 }
+
+/// Puts `value` somewhere into `payload`; `seed` says where.
+fn put(place: &mut Value, seed: usize, value: Value) {
+    let (turn, seed) = (seed % 7, seed / 7);
+    match place {
+        Value::Array(items) if turn != 0 && seed > 0 && !items.is_empty() => {
+            let count = items.len();
+            put(&mut items[seed % count], seed / count, value);
+        }
+        Value::Object(fields) if turn != 0 && seed > 0 && !fields.is_empty() => {
+            let count = fields.len();
+            if let Some((_, inner)) = fields.iter_mut().nth(seed % count) {
+                put(inner, seed / count, value);
+            }
+        }
+        _ => *place = value,
+    }
+}
+
+/// The shipped mappings, and the inputs of their tests.
+struct Shipped {
+    mappings: Vec<(String, Inbound)>,
+    inputs: Vec<(String, Value)>,
+}
+
+static SHIPPED: std::sync::LazyLock<Shipped> = std::sync::LazyLock::new(|| {
+    let sources = crate::config::embedded();
+    let mappings = super::super::test::mappings(&sources)
+        .into_iter()
+        .filter_map(|(connector, name)| {
+            let inbound = Inbound::compile(&sources, &connector, &name, &[]).ok()?;
+            Some((connector, inbound))
+        })
+        .collect();
+    let inputs = sources
+        .under("mappings/")
+        .filter_map(|(path, text)| {
+            let (connector, _) = path.strip_prefix("mappings/")?.split_once("/tests/")?;
+            Some((connector.to_owned(), serde_json::from_str(text).ok()?))
+        })
+        .collect();
+    Shipped { mappings, inputs }
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn shipped_mappings_stand_whatever_a_partner_sends(
+        input in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<usize>(), payload()), 0..6),
+    ) {
+        if !SHIPPED.inputs.is_empty() {
+            let (connector, payload) = input.get(&SHIPPED.inputs);
+            let mut payload = payload.clone();
+            for (seed, value) in changes {
+                put(&mut payload, seed, value);
+            }
+            let text = payload.to_string();
+            let node = Node::parse_json(text.as_bytes()).unwrap();
+            for (_, inbound) in SHIPPED.mappings.iter().filter(|(name, _)| name == connector) {
+                let mapped = inbound.run(&node, &Context::default());
+                prop_assert!(mapped.nothing || !mapped.facts.is_empty() || !mapped.errors.is_empty());
+                prop_assert!(mapped.errors.iter().all(|error| error.kind != "internal"), "{:?}", mapped.errors);
+            }
+        }
+    }
+}
