@@ -1,5 +1,4 @@
 //! The examples are in order, as they stand.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::process::Command;

@@ -58,7 +58,7 @@ pub fn fact(fact: &Fact) -> Said {
             let units: u64 = placed.lines.iter().map(|line| line.current.unwrap_or(line.quantity)).sum();
             let lines = count(placed.lines.len(), "line", "lines");
             let units = count(units, "unit", "units");
-            said("Order as placed", [Some(lines), Some(units), money(placed.total)])
+            said("Order placed", [Some(lines), Some(units), money(placed.total)])
         }
         Body::Edited(edited) => said(
             "Order edited",

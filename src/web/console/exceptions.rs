@@ -18,9 +18,33 @@ use crate::web::{Shared, Web, api, decide, say};
 #[template(path = "exceptions.html")]
 struct AllPage {
     shell: Shell,
-    causes: Vec<CauseRow>,
+    kinds: Vec<Kind>,
     account: Option<String>,
     total: u64,
+    /// What people call the orders that are causes of their own.
+    labels: BTreeMap<EntityId, String>,
+}
+
+/// Causes of one kind, those with most exceptions first.
+struct Kind {
+    kind: String,
+    total: u64,
+    /// What to do, where all of its causes say the same.
+    help: Option<String>,
+    causes: Vec<CauseRow>,
+}
+
+impl AllPage {
+    fn order_of(&self, cause: &CauseRow) -> Option<(&EntityId, &str)> {
+        let (id, label) = self.labels.get_key_value(&own_order(cause)?)?;
+        Some((id, label))
+    }
+}
+
+/// The order that is a cause of its own: `address:ord_…`.
+fn own_order(cause: &CauseRow) -> Option<EntityId> {
+    let last = cause.cause.rsplit(':').next()?;
+    last.starts_with("ord_").then(|| EntityId::from(last))
 }
 
 #[derive(Template)]
@@ -41,6 +65,8 @@ impl CausePage {
     }
 }
 
+/// Orders that are looked up for their numbers.
+const LABELS: usize = 100;
 /// Rows on a page of one cause.
 const ROWS: u32 = 50;
 
@@ -76,7 +102,7 @@ pub(super) async fn list(State(web): State<Web>, RawQuery(raw): RawQuery) -> Res
         let before = before.to_string();
         format!("/exceptions{}", html::query(&[("cause", Some(&cause)), ("before", Some(&before))]))
     });
-    let labels = labels(&web, &rows).await?;
+    let labels = labels(&web, rows.iter().filter_map(|row| row.entity.clone())).await?;
     render(&CausePage { shell, cause: row, rows, next, labels })
 }
 
@@ -84,11 +110,27 @@ async fn causes(web: &Shared, shell: Shell, account: Option<String>) -> Result<H
     let query = ExceptionQuery { account: account.clone(), ..ExceptionQuery::default() };
     let causes = web.store.causes(&query).await?;
     let total = causes.iter().map(|cause| cause.count).sum();
-    render(&AllPage { shell, causes, account, total })
+    let own = causes.iter().filter_map(own_order).take(LABELS);
+    let labels = labels(web, own).await?;
+    let mut kinds: Vec<Kind> = Vec::new();
+    for cause in causes {
+        if let Some(kind) = kinds.iter_mut().find(|kind| kind.kind == cause.kind) {
+            kind.total += cause.count;
+            kind.help = kind.help.take().filter(|help| cause.help.as_ref() == Some(help));
+            kind.causes.push(cause);
+        } else {
+            let (kind, help) = (cause.kind.clone(), cause.help.clone());
+            kinds.push(Kind { kind, total: cause.count, help, causes: vec![cause] });
+        }
+    }
+    render(&AllPage { shell, kinds, account, total, labels })
 }
 
-async fn labels(web: &Shared, rows: &[Exception]) -> Result<BTreeMap<EntityId, String>, ErrorPage> {
-    let orders = rows.iter().filter_map(|row| row.entity.clone()).filter(|id| id.kind() == EntityKind::Order);
+async fn labels(
+    web: &Shared,
+    entities: impl Iterator<Item = EntityId>,
+) -> Result<BTreeMap<EntityId, String>, ErrorPage> {
+    let orders = entities.filter(|id| id.kind() == EntityKind::Order);
     let ids: Vec<EntityId> = orders.collect::<BTreeSet<_>>().into_iter().collect();
     let records = web.store.load(&ids).await?;
     let label = |record: &EntityRecord| {

@@ -6,11 +6,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{Html, Redirect};
 
 use super::{ErrorPage, Shell, begin, form, html, render};
-use crate::canonical::{Address, IntentState};
+use crate::canonical::{Address, IntentState, MessageId, Phase};
 use crate::ports::Exception;
 use crate::web::decide::{self, Asked};
 use crate::web::query::Params;
-use crate::web::view::order::{Command, EntryKind, OrderView, view};
+use crate::web::view::order::{Command, Entry, EntryKind, OrderView, view};
 use crate::web::{Web, say};
 
 #[derive(Template)]
@@ -57,8 +57,30 @@ impl Page {
         let waits = self.order.state.waits.iter().filter(|wait| !wait.starts_with("hold:"));
         waits.map(|wait| say::words(&wait.replace(':', " "))).collect()
     }
+    fn may_close(&self) -> bool {
+        self.order.state.phase != Phase::Closed
+    }
     fn may_cancel(&self) -> bool {
-        self.order.state.cancel.is_none() && self.order.state.axes.sale != "closed"
+        self.may_close() && self.order.state.cancel.is_none()
+    }
+    /// The timeline, with what was told several times in one line.
+    fn timeline(&self) -> Vec<Told<'_>> {
+        let mut lines: Vec<Told<'_>> = Vec::new();
+        for entry in &self.order.timeline {
+            let same = |line: &&mut Told<'_>| {
+                let first = line.entry;
+                first.kind == EntryKind::Fact
+                    && (&first.account, &first.title, &first.text)
+                        == (&entry.account, &entry.title, &entry.text)
+                    && (first.happened == entry.happened || first.part == "ours")
+            };
+            let near = lines.iter_mut().rev().take(NEAR).find(same).filter(|_| entry.kind == EntryKind::Fact);
+            match near {
+                Some(line) => line.messages.extend(entry.message),
+                None => lines.push(Told { entry, messages: entry.message.into_iter().collect() }),
+            }
+        }
+        lines
     }
     fn contact(&self) -> Vec<(&'static str, Vec<String>)> {
         let contact = &self.order.state.contact;
@@ -74,6 +96,15 @@ impl Page {
         rows.into_iter().filter(|(_, lines)| !lines.is_empty()).collect()
     }
 }
+
+/// One line of the timeline, and all messages that told it.
+struct Told<'a> {
+    entry: &'a Entry,
+    messages: Vec<MessageId>,
+}
+
+/// How many lines back the same is looked for.
+const NEAR: usize = 16;
 
 fn address(address: &Address) -> Vec<String> {
     let town: Vec<&str> = [&address.postal_code, &address.city, &address.region]

@@ -17,13 +17,21 @@ struct Overview {
     shell: Shell,
     groups: Vec<Group>,
     orders: u64,
-    causes: Vec<CauseRow>,
-    more_causes: usize,
+    troubles: Vec<Trouble>,
     accounts: Vec<AccountView>,
     newest: Vec<OrderRow>,
     waiting: u64,
     pending: u64,
     now: Timestamp,
+}
+
+/// Open exceptions of one kind.
+struct Trouble {
+    kind: String,
+    total: u64,
+    message: String,
+    /// The cause's page when there is one cause, else all of them.
+    link: String,
 }
 
 struct Group {
@@ -44,8 +52,6 @@ const GROUPS: [(&str, &str, &[Phase]); 5] = [
     ("Arrived or done", "done", &[Phase::Delivered, Phase::Returned, Phase::Closed]),
     ("Cancelled", "off", &[Phase::CancelRequested, Phase::Cancelled, Phase::CancelledAfterShipped]),
 ];
-/// Causes shown before "all causes".
-const CAUSES: usize = 6;
 
 pub(super) async fn show(State(web): State<Web>) -> Result<Html<String>, ErrorPage> {
     let (shell, counts, world) = begin(&web, "overview").await?;
@@ -59,15 +65,12 @@ pub(super) async fn show(State(web): State<Web>) -> Result<Html<String>, ErrorPa
             Group { title, tone, total: phases.iter().map(|(_, count)| count).sum(), phases }
         })
         .collect();
-    let mut causes = web.store.causes(&ExceptionQuery::default()).await?;
-    let more_causes = causes.len().saturating_sub(CAUSES);
-    causes.truncate(CAUSES);
+    let troubles = troubles(&web.store.causes(&ExceptionQuery::default()).await?);
     let pending = counts.messages.iter().find(|(state, _)| state == "pending").map_or(0, |(_, count)| *count);
     render(&Overview {
         orders: groups.iter().map(|group| group.total).sum(),
         groups,
-        causes,
-        more_causes,
+        troubles,
         accounts: account::all(&*web.store, &world).await?,
         newest: web.store.orders(&OrderQuery { limit: Some(8), ..OrderQuery::default() }).await?,
         waiting: counts.waiting,
@@ -75,4 +78,22 @@ pub(super) async fn show(State(web): State<Web>) -> Result<Html<String>, ErrorPa
         now: web.clock.now(),
         shell,
     })
+}
+
+fn troubles(causes: &[CauseRow]) -> Vec<Trouble> {
+    let mut troubles: Vec<Trouble> = Vec::new();
+    for cause in causes {
+        if let Some(known) = troubles.iter_mut().find(|known| known.kind == cause.kind) {
+            known.total += cause.count;
+            "/exceptions".clone_into(&mut known.link);
+        } else {
+            troubles.push(Trouble {
+                kind: cause.kind.clone(),
+                total: cause.count,
+                message: cause.message.clone(),
+                link: format!("/exceptions{}", html::query(&[("cause", Some(&cause.cause))])),
+            });
+        }
+    }
+    troubles
 }

@@ -195,6 +195,7 @@ fn assemble(config: &Config, record: EntityRecord, attempts: Vec<Attempt>) -> Re
         timeline.extend(command.history.iter().map(|attempt| of_attempt(known, command, attempt)));
     }
     timeline.extend(exceptions.iter().map(|exception| of_exception(known, exception)));
+    snapshots(&mut timeline);
     timeline.sort_by_key(|entry| (entry.at, entry.heard));
     let live = config.flow_of(&client).is_some_and(|flow| flow.live);
     Ok(OrderView { version, live, state, timeline, intents, exceptions })
@@ -257,6 +258,21 @@ fn of_fact(known: Known, fact: Fact) -> Entry {
         message_url: behind.map(|id| format!("/api/v1/messages/{id}")),
         intent: None,
         fact: Some(fact),
+    }
+}
+
+/// The storefront's first snapshot is the order as placed; each later one is an update, at the time when it was heard.
+fn snapshots(timeline: &mut [Entry]) {
+    let placed = |entry: &Entry| matches!(&entry.fact, Some(Fact { body: Body::Placed(_), .. }));
+    let first = timeline.iter().filter(|entry| placed(entry)).map(|entry| entry.heard).min();
+    let mut seen = false;
+    for entry in timeline.iter_mut().filter(|entry| placed(entry)) {
+        if !seen && Some(entry.heard) == first {
+            seen = true;
+        } else {
+            "Order updated".clone_into(&mut entry.title);
+            entry.at = entry.heard;
+        }
     }
 }
 
