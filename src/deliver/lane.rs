@@ -8,7 +8,7 @@ mod reading;
 mod ready;
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use crate::canonical::{AccountId, IntentId};
 use crate::config::World;
 use crate::connector::manifest::Once;
 use crate::ingest::poll::Track;
+use crate::ingest::reread;
 use crate::ports::DueIntent;
 use crate::retry::later;
 
@@ -77,7 +78,13 @@ pub struct Lane {
     /// Intents that are left alone for a moment.
     skip: HashMap<IntentId, Timestamp>,
     polls: BTreeMap<String, Track>,
+    /// Things to read again that are known of, and whether there may be more.
+    asks: VecDeque<reread::Ask>,
+    look: bool,
+    /// Re-reads that failed: when they go again, and how often they failed.
     rereads: BTreeMap<String, (Timestamp, u32)>,
+    /// The last thing that was read was read again.
+    reread_last: bool,
     reconciles: BTreeMap<String, Timestamp>,
     /// A job that reads is running; at most one does.
     reading: bool,
@@ -116,7 +123,10 @@ impl Lane {
             entities: HashSet::new(),
             skip: HashMap::new(),
             polls: BTreeMap::new(),
+            asks: VecDeque::new(),
+            look: true,
             rereads: BTreeMap::new(),
+            reread_last: false,
             reconciles: BTreeMap::new(),
             reading: false,
             read_last: false,
@@ -141,6 +151,7 @@ impl Lane {
     pub async fn step(&mut self) -> LaneStep {
         let mut did = 0;
         let mut next;
+        self.look = true;
         loop {
             next = self.fill().await;
             if self.jobs.is_empty() {
@@ -148,9 +159,13 @@ impl Lane {
             }
             let shared = Arc::clone(&self.shared);
             let woken = std::pin::pin!(shared.wake.notified());
-            if let Either::Left((Some(ended), _)) = select(self.jobs.next(), woken).await {
-                self.ended(ended);
-                did += 1;
+            match select(self.jobs.next(), woken).await {
+                Either::Left((Some(ended), _)) => {
+                    self.ended(ended);
+                    did += 1;
+                }
+                Either::Left((None, _)) => {}
+                Either::Right(_) => self.look = true,
             }
         }
         let now = self.shared.now();
@@ -338,6 +353,7 @@ impl Lane {
             }
             Work::Reread { key, failures } => {
                 self.reading = false;
+                self.look = true;
                 match next {
                     Some(next) => {
                         self.rereads.insert(key, (next, failures));

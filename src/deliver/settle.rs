@@ -119,7 +119,7 @@ impl Delivery {
 
     /// Lets it wait for better times, in the state that it has.
     pub(super) async fn put_off(&self, (due, note, exception): Off) -> Option<Timestamp> {
-        debug!(%due, note, "put off");
+        debug!(%due, "put off");
         let ending = Ending { state: self.due.intent.state, due, trouble: None };
         self.settle(ending, &note, None, exception.map(|exception| *exception)).await;
         Some(due)

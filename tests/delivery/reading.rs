@@ -369,3 +369,20 @@ async fn orders_that_never_came_are_found_and_read() {
         reconcile::gaps(&*bench.store, &ACCOUNT.into(), bench.clock.now(), Duration::from_hours(48)).await;
     assert!(gaps.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn many_re_reads_and_polls_take_turns() {
+    let mut bench = Bench::with(polling());
+    for id in 0..30 {
+        ask(&bench, &id.to_string(), id).await;
+    }
+    bench.partner.always(|call| match query(&call.url, "since") {
+        Some(_) => ok(json!({ "orders": [] })),
+        None => ok(json!({ "id": "x" })),
+    });
+    bench.step().await;
+    let heard = bench.partner.heard();
+    assert_eq!(heard.len(), 31);
+    assert!(heard[..2].iter().any(|call| call.starts_with("GET /orders")), "{heard:?}");
+    assert_eq!(asked(&bench).await, 0);
+}

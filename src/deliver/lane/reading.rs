@@ -44,6 +44,8 @@ impl Lane {
         let taken = match lock(&self.shared.limiter).take(&[&operation], share, now) {
             Ok(mut taken) => taken.pop(),
             Err(wait) => {
+                // What was taken from the list stands in the store still.
+                self.look = true;
                 next = earliest(next, Some(wait.until));
                 return next;
             }
@@ -94,22 +96,7 @@ impl Lane {
 
     /// The next thing to read, if any is due, and else when one will be.
     async fn what_to_read(&mut self, view: &View, now: Timestamp) -> (Option<Reading>, Option<Timestamp>) {
-        let mut next = None;
-        match reread::asked(&self.shared, view).await {
-            Ok(asks) => {
-                self.rereads.retain(|key, _| asks.iter().any(|ask| ask.key == *key));
-                for ask in asks {
-                    match self.rereads.get(&ask.key) {
-                        Some((at, _)) if *at > now => next = earliest(next, Some(*at)),
-                        _ => return (Some(Reading::Reread(ask)), next),
-                    }
-                }
-            }
-            Err(error) => {
-                warn!(account = %self.shared.account, %error, "the store does not tell what to read again");
-                next = Some(later(now, SOON));
-            }
-        }
+        let mut next = self.ask_again(view, now).await;
         for (name, track) in &mut self.polls {
             if !track.known {
                 *track = poll::resume(&self.shared, name, track.clone(), now).await;
@@ -117,14 +104,49 @@ impl Lane {
         }
         let due =
             self.polls.iter().filter(|(_, track)| track.next <= now).min_by_key(|(_, track)| track.next);
+        // By turns, so that neither starves.
+        if !self.reread_last
+            && let Some(ask) = self.asks.pop_front()
+        {
+            self.reread_last = true;
+            return (Some(Reading::Reread(ask)), next);
+        }
+        self.reread_last = false;
         if let Some((name, _)) = due {
             return (Some(Reading::Poll(name.clone())), next);
+        }
+        if let Some(ask) = self.asks.pop_front() {
+            self.reread_last = true;
+            return (Some(Reading::Reread(ask)), next);
         }
         if let Some((name, _)) = self.reconciles.iter().find(|(_, at)| **at <= now) {
             return (Some(Reading::Reconcile(name.clone())), next);
         }
         let polls = self.polls.values().map(|track| track.next).min();
         let reconciles = self.reconciles.values().min().copied();
-        (None, earliest(next, earliest(polls, reconciles)))
+        next = earliest(next, earliest(polls, reconciles));
+        (None, next)
+    }
+
+    /// Looks what is to be read again, once what was known of is read and something may have come. Tells when what
+    /// failed goes again.
+    async fn ask_again(&mut self, view: &View, now: Timestamp) -> Option<Timestamp> {
+        let due_again = self.rereads.values().any(|(at, _)| *at <= now);
+        if self.asks.is_empty() && (self.look || due_again) {
+            match reread::asked(&self.shared, view).await {
+                Ok(asks) => {
+                    self.look = false;
+                    self.rereads.retain(|key, _| asks.iter().any(|ask| ask.key == *key));
+                    let ready =
+                        |ask: &reread::Ask| self.rereads.get(&ask.key).is_none_or(|(at, _)| *at <= now);
+                    self.asks = asks.into_iter().filter(ready).collect();
+                }
+                Err(error) => {
+                    warn!(account = %self.shared.account, %error, "the store does not tell what to read again");
+                    return Some(later(now, SOON));
+                }
+            }
+        }
+        self.rereads.values().map(|(at, _)| *at).filter(|at| *at > now).min()
     }
 }
