@@ -51,6 +51,15 @@ const AHEAD: usize = 24;
 
 type Job = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
+/// Which of two that take turns had it last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Deliveries; what is read again.
+    First,
+    /// What reads; what is listed.
+    Second,
+}
+
 /// How a job ended.
 struct Ended {
     work: Work,
@@ -83,13 +92,13 @@ pub struct Lane {
     look: bool,
     /// Re-reads that failed: when they go again, and how often they failed.
     rereads: BTreeMap<String, (Timestamp, u32)>,
-    /// The last thing that was read was read again.
-    reread_last: bool,
+    /// What was read last: what is read again and what is listed take turns.
+    read: Turn,
     reconciles: BTreeMap<String, Timestamp>,
     /// A job that reads is running; at most one does.
     reading: bool,
-    /// The last job that was started was one that reads.
-    read_last: bool,
+    /// What was started last: deliveries and what reads take turns.
+    turn: Turn,
     /// No new jobs.
     stopping: bool,
     /// When intents that this lane settled come due.
@@ -126,10 +135,10 @@ impl Lane {
             asks: VecDeque::new(),
             look: true,
             rereads: BTreeMap::new(),
-            reread_last: false,
+            read: Turn::Second,
             reconciles: BTreeMap::new(),
             reading: false,
-            read_last: false,
+            turn: Turn::First,
             stopping: false,
             wakes: std::collections::BTreeSet::new(),
         }
@@ -223,7 +232,7 @@ impl Lane {
         let before = self.jobs.len();
         let mut next = None;
         // Whoever came last goes second, so that neither starves where there is one place.
-        let reads_first = !self.read_last;
+        let reads_first = self.turn == Turn::First;
         for reads in [reads_first, !reads_first] {
             if places == 0 {
                 break;
@@ -308,7 +317,7 @@ impl Lane {
         let (intent, entity) = (due.intent.id, due.intent.entity.0.clone());
         self.busy.insert(intent);
         self.entities.insert(entity.clone());
-        self.read_last = false;
+        self.turn = Turn::First;
         let stage = Arc::new(Stage::default());
         let delivery = Delivery {
             shared: Arc::clone(&self.shared),

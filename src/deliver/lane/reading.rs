@@ -8,7 +8,7 @@ use futures::future::FutureExt as _;
 use jiff::Timestamp;
 use tracing::{error, warn};
 
-use super::{Ended, Job, Lane, Work, earliest, words};
+use super::{Ended, Job, Lane, Turn, Work, earliest, words};
 use crate::deliver::limiter::Share;
 use crate::deliver::send::SOON;
 use crate::deliver::shared::{View, lock};
@@ -89,7 +89,7 @@ impl Lane {
         };
         self.jobs.push(job);
         self.reading = true;
-        self.read_last = true;
+        self.turn = Turn::Second;
         *places -= 1;
         next
     }
@@ -105,18 +105,18 @@ impl Lane {
         let due =
             self.polls.iter().filter(|(_, track)| track.next <= now).min_by_key(|(_, track)| track.next);
         // By turns, so that neither starves.
-        if !self.reread_last
+        if self.read == Turn::Second
             && let Some(ask) = self.asks.pop_front()
         {
-            self.reread_last = true;
+            self.read = Turn::First;
             return (Some(Reading::Reread(ask)), next);
         }
-        self.reread_last = false;
+        self.read = Turn::Second;
         if let Some((name, _)) = due {
             return (Some(Reading::Poll(name.clone())), next);
         }
         if let Some(ask) = self.asks.pop_front() {
-            self.reread_last = true;
+            self.read = Turn::First;
             return (Some(Reading::Reread(ask)), next);
         }
         if let Some((name, _)) = self.reconciles.iter().find(|(_, at)| **at <= now) {
