@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::codec::Fault;
+use super::codec::{Fault, run, statements};
 
 mod embedded {
     refinery::embed_migrations!("src/io/store/sqlite/migrations");
@@ -15,6 +15,10 @@ mod embedded {
 const BUSY: Duration = Duration::from_secs(10);
 /// Statements that a connection keeps prepared: more than there are.
 const PREPARED: usize = 256;
+
+statements! {
+    END_LEASES = "UPDATE lease SET until = 0";
+}
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +95,7 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), Fault> {
 /// flight is unknown to the next owner.
 pub(super) fn end_leases(db: &Connection, sole: bool) -> Result<(), Fault> {
     if sole {
-        db.execute("UPDATE lease SET until = 0", [])?;
+        run(db, END_LEASES, [])?;
     }
     Ok(())
 }
