@@ -151,6 +151,12 @@ fn subjects(world: &World, readings: &[Reading], refused: &HashMap<MessageId, Ve
     places
 }
 
+/// Whether a name may belong to several orders: people number orders anew, and two storefronts may count alike. Such a
+/// name finds an order where no other does, it contradicts none, and the first that has it keeps it.
+fn is_weak(name: &ExternalRef) -> bool {
+    name.kind == "number"
+}
+
 /// Finds the entity of each place; what one fact of the batch links, another may be found by.
 fn settle_places(places: &mut [Place], known: &mut HashMap<ExternalRef, EntityId>) {
     loop {
@@ -186,6 +192,7 @@ fn settle_places(places: &mut [Place], known: &mut HashMap<ExternalRef, EntityId
                         changed = true;
                     }
                 }
+                place.links.retain(|link| !is_weak(link) || known.get(link) == Some(entity));
             }
         }
         if !changed {
