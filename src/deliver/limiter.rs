@@ -151,7 +151,8 @@ impl Limiter {
             gauge.until = left.until;
             let refilled = gauge.refilled(left.left, at.min(now), now);
             let unwritten = if clean { 0 } else { i64::from(left.unwritten) };
-            gauge.whole.set(refilled.saturating_sub(unwritten), now);
+            // A partner's bucket is never emptier than empty: neither is ours, whatever may have been spent.
+            gauge.whole.set(refilled.saturating_sub(unwritten).max(0), now);
         }
     }
 

@@ -10,5 +10,6 @@ mod clock;
 mod crash;
 mod disk;
 mod histories;
+mod permutations;
 mod stage;
 mod town;

@@ -16,7 +16,7 @@ use crossdock::io::bus::embedded::EmbeddedBus;
 use crossdock::outbox;
 use crossdock::ports::{Bus, Clock, Hint, Http, HttpError, HttpRequest, HttpResponse, INBOUND_SHARDS, Store};
 use crossdock::process::Worker;
-use crossdock::sandbox::{Reply, World};
+use crossdock::sandbox::{Delivery, Reply, World};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::SimClock;
@@ -128,6 +128,8 @@ pub struct Stage {
     pub moments: i64,
     /// Whether lanes deliver; without, what is intended rests.
     pub deliver: bool,
+    /// The webhooks that were delivered so far.
+    pub heard: Vec<Delivery>,
 }
 
 impl Stage {
@@ -152,6 +154,7 @@ impl Stage {
             crashed: 0,
             moments: 0,
             deliver: true,
+            heard: Vec::new(),
         }
     }
 
@@ -218,7 +221,7 @@ impl Stage {
             }
             let Some(mut life) = self.life.take() else { return false };
             let fuse = life.fuse.clone();
-            let round = round(&mut life, &self.partners, &self.clock, self.deliver);
+            let round = round(&mut life, &self.partners, &self.clock, self.deliver, &mut self.heard);
             let outcome = poll_to_end(round, &fuse);
             match outcome {
                 Some(next) => {
@@ -244,14 +247,14 @@ impl Stage {
         }
     }
 
-    /// Ends the present life at once, as `kill -9` does.
-    pub fn kill(&mut self) {
-        if let Some(life) = self.life.take() {
-            self.moments += life.fuse.moments();
-            self.disk.crash(false, self.clock.random());
-            drop(life);
-            self.crashed += 1;
+    /// Hands a webhook to the daemon; gives the status of the answer.
+    pub fn hand(&mut self, hook: &Delivery) -> u16 {
+        if self.life.is_none() {
+            self.begin();
         }
+        let life = self.life.as_ref().unwrap();
+        let taken = life.intake.accept(account_of(&hook.partner), &hook.headers, hook.body.clone());
+        poll_to_end(taken, &life.fuse).map_or(0, |answer| answer.status)
     }
 }
 
@@ -271,7 +274,13 @@ fn poll_to_end<T>(future: impl Future<Output = T>, fuse: &Fuse) -> Option<T> {
 }
 
 /// Does all that can be done now, and tells when there is more.
-async fn round(life: &mut Life, partners: &Mutex<World>, clock: &SimClock, deliver: bool) -> Timestamp {
+async fn round(
+    life: &mut Life,
+    partners: &Mutex<World>,
+    clock: &SimClock,
+    deliver: bool,
+    heard: &mut Vec<Delivery>,
+) -> Timestamp {
     loop {
         let mut did = 0;
         let due = partners.lock().unwrap().due_webhooks(clock.now());
@@ -279,6 +288,7 @@ async fn round(life: &mut Life, partners: &Mutex<World>, clock: &SimClock, deliv
             let account = account_of(&hook.partner);
             let answer = life.intake.accept(account, &hook.headers, hook.body.clone()).await;
             partners.lock().unwrap().delivered(hook.id, Some(answer.status), clock.now());
+            heard.push(hook);
             did += 1;
         }
         let now = clock.now();
