@@ -214,8 +214,8 @@ pub fn delay(at: &Timestamp, heard: &Timestamp) -> Option<String> {
 /// The tone in which a phase, a state or a word is shown: `wait`, `work`, `move`, `done`, `bad`, `off`.
 pub fn tone(word: &str) -> &'static str {
     match word {
-        "on_hold" | "awaiting_payment" | "cancel_requested" | "retry" | "limited" | "partly_paid"
-        | "needs_response" | "asked" | "partly_refunded" => "wait",
+        "on_hold" | "failing" | "awaiting_payment" | "cancel_requested" | "retry" | "limited"
+        | "partly_paid" | "needs_response" | "asked" | "partly_refunded" => "wait",
         "backordered"
         | "cancelled_after_shipped"
         | "rejected"

@@ -38,6 +38,9 @@ impl AccountView {
     pub fn word(&self) -> &str {
         match &self.lane {
             _ if !self.enabled => "off",
+            Some(lane) if lane.failures > 0 && matches!(lane.state.as_str(), "" | "idle" | "busy") => {
+                "failing"
+            }
             Some(lane) if !lane.state.is_empty() => &lane.state,
             Some(_) => "idle",
             None => "new",
