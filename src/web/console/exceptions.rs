@@ -27,7 +27,7 @@ struct AllPage {
 
 /// Causes of one kind, those with most exceptions first.
 struct Kind {
-    kind: String,
+    name: String,
     total: u64,
     /// What to do, where all of its causes say the same.
     help: Option<String>,
@@ -114,13 +114,13 @@ async fn causes(web: &Shared, shell: Shell, account: Option<String>) -> Result<H
     let labels = labels(web, own).await?;
     let mut kinds: Vec<Kind> = Vec::new();
     for cause in causes {
-        if let Some(kind) = kinds.iter_mut().find(|kind| kind.kind == cause.kind) {
+        if let Some(kind) = kinds.iter_mut().find(|kind| kind.name == cause.kind) {
             kind.total += cause.count;
             kind.help = kind.help.take().filter(|help| cause.help.as_ref() == Some(help));
             kind.causes.push(cause);
         } else {
-            let (kind, help) = (cause.kind.clone(), cause.help.clone());
-            kinds.push(Kind { kind, total: cause.count, help, causes: vec![cause] });
+            let (name, help) = (cause.kind.clone(), cause.help.clone());
+            kinds.push(Kind { name, total: cause.count, help, causes: vec![cause] });
         }
     }
     render(&AllPage { shell, kinds, account, total, labels })
