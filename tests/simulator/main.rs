@@ -2,7 +2,8 @@
 //! before or after any call of a port, power loss, cut answers, lost and doubled hints and webhooks; judged by what the
 //! partners have at the end (P1 to P4).
 //!
-//! `CROSSDOCK_HISTORIES` sets how many histories are lived (10,000 by default), `CROSSDOCK_SEED` lives one alone.
+//! `CROSSDOCK_HISTORIES` sets how many histories are lived (1,500 by default, 10,000 in `.ci/run`), `CROSSDOCK_SEED` lives
+//! one alone.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test: it stops at the first surprise")]
 

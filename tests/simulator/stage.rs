@@ -147,7 +147,7 @@ impl Stage {
             partners: Arc::new(Mutex::new(partners)),
             clock,
             generation: Arc::new(ArcSwap::from_pointee(generation)),
-            disk: Disk::new(seed),
+            disk: Disk::new(),
             life: None,
             crashes,
             drop_hints,
@@ -273,6 +273,9 @@ fn poll_to_end<T>(future: impl Future<Output = T>, fuse: &Fuse) -> Option<T> {
     panic!("a stage waits for something that never comes");
 }
 
+/// How often the sweeper looks.
+const SWEEP: SignedDuration = SignedDuration::from_secs(5);
+
 /// Does all that can be done now, and tells when there is more.
 async fn round(
     life: &mut Life,
@@ -292,7 +295,7 @@ async fn round(
             did += 1;
         }
         let now = clock.now();
-        if now >= life.swept + SignedDuration::from_secs(1) {
+        if now >= life.swept + SWEEP {
             life.swept = now;
             if let Ok(hints) = life.store.sweep(now, 1000).await {
                 for hint in hints {
@@ -334,7 +337,7 @@ async fn round(
             break;
         }
     }
-    let mut next = clock.now() + SignedDuration::from_secs(1);
+    let mut next = life.swept + SWEEP;
     if deliver {
         for at in life.lanes.iter().filter_map(|(_, next)| *next) {
             next = next.min(at);
