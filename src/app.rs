@@ -145,32 +145,18 @@ impl Prepared {
             world: world.clone(),
             backlog: backlog.clone(),
         };
-        let started = clock.now();
-        let owner = format!("{}-{:08x}", std::process::id(), clock.random() & 0xffff_ffff);
-        let mut bells = Bells::default();
-        for shard in 0..INBOUND_SHARDS {
-            let bell = Arc::new(Notify::new());
-            tasks.spawn(work_on(worker.clone(), shard, bell.clone(), work.clone()));
-            bells.shards.push(bell);
-        }
-        for account in config.accounts.values().filter(|account| account.enabled) {
-            let deps = deliver::Deps {
-                store: store.clone(),
-                http: http.clone(),
-                bus: as_bus.clone(),
-                clock: clock.clone(),
-                world: world.clone(),
-                owner: owner.clone(),
-                seal: seal.clone(),
-                started,
-                careful: false,
-            };
-            let lane = deliver::Lane::new(account.id.clone(), deps);
-            bells.accounts.insert(account.id.clone(), lane.waker());
-            tasks.spawn(deliver::run_lane(lane, work.clone()));
-        }
-        tasks.spawn(ring(as_bus.clone(), bells));
-        tasks.spawn(sweep(store.clone(), as_bus.clone(), clock.clone(), world.clone(), work.clone()));
+        let deps = deliver::Deps {
+            store: store.clone(),
+            http,
+            bus: as_bus.clone(),
+            clock: clock.clone(),
+            world: world.clone(),
+            owner: format!("{}-{:08x}", std::process::id(), clock.random() & 0xffff_ffff),
+            seal,
+            started: clock.now(),
+            careful: false,
+        };
+        spawn_stages(&tasks, &work, worker, &deps);
 
         let hooks = web::hooks::routes(
             Intake {
@@ -242,6 +228,23 @@ impl Running {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Starts a task for each shard and each enabled account, one that hands them hints, and the sweeper.
+fn spawn_stages(tasks: &TaskTracker, stop: &CancellationToken, worker: Worker, deps: &deliver::Deps) {
+    let mut bells = Bells::default();
+    for shard in 0..INBOUND_SHARDS {
+        let bell = Arc::new(Notify::new());
+        tasks.spawn(work_on(worker.clone(), shard, bell.clone(), stop.clone()));
+        bells.shards.push(bell);
+    }
+    for account in deps.world.load().config.accounts.values().filter(|account| account.enabled) {
+        let lane = deliver::Lane::new(account.id.clone(), deps.clone());
+        bells.accounts.insert(account.id.clone(), lane.waker());
+        tasks.spawn(deliver::run_lane(lane, stop.clone()));
+    }
+    tasks.spawn(ring(worker.bus.clone(), bells));
+    tasks.spawn(sweep(worker.store, worker.bus, worker.clock, worker.world, stop.clone()));
 }
 
 /// Hands hints to the tasks that they concern.

@@ -119,11 +119,11 @@ async fn a_daemon_killed_twenty_times_loses_nothing_and_doubles_nothing() {
         if acted && wrong.is_empty() && open == Some(0) {
             break;
         }
-        if begun.elapsed().as_secs() % 20 == 0 {
+        if begun.elapsed().as_secs().is_multiple_of(20) {
             println!("{:>4} s: open {open:?}, acted {acted}, {wrong:?}", begun.elapsed().as_secs());
         }
         assert!(
-            begun.elapsed() < Duration::from_secs(420),
+            begun.elapsed() < Duration::from_mins(7),
             "after {KILLS} kills (seed {SEED}) the sides do not agree; unsettled: {open:?}, all acted: {acted}\n  {}",
             wrong.join("\n  ")
         );

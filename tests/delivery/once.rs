@@ -247,12 +247,12 @@ async fn a_refusal_after_an_unknown_outcome_is_looked_up_first() {
     let key = done.id.to_string();
     // The partner ignores the key: the repeat of what was done is refused, without a word that it was done.
     let mut heard = 0;
-    bench.partner.always(move |call| match call.method.as_str() {
-        "GET" => ok(json!({ "things": [{ "key": key, "id": "re_1" }] })),
-        _ => {
-            heard += 1;
-            if heard <= 2 { Reply::Silent } else { status(400) }
+    bench.partner.always(move |call| {
+        if call.method == "GET" {
+            return ok(json!({ "things": [{ "key": key, "id": "re_1" }] }));
         }
+        heard += 1;
+        if heard <= 2 { Reply::Silent } else { status(400) }
     });
     bench.run(120).await;
     assert_eq!(bench.state(&done).await, IntentState::Done);

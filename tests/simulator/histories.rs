@@ -114,11 +114,11 @@ pub fn live(seed: u64) -> (Vec<String>, usize) {
         }
         .unwrap();
     }
-    stage.run(Duration::from_secs(60), &mut |_| false);
+    stage.run(Duration::from_mins(1), &mut |_| false);
     // The world comes to rest: what was lost must be found, what was unknown looked up.
     stage.partners.lock().unwrap().set_faulty(false);
     let mut look = jiff::Timestamp::MIN;
-    let done = stage.run(Duration::from_secs(4 * 3600), &mut |stage| {
+    let done = stage.run(Duration::from_hours(4), &mut |stage| {
         // The books are long: they are looked into every ten seconds.
         let now = crossdock::ports::Clock::now(stage.clock.as_ref());
         if now < look {

@@ -5,7 +5,13 @@
 //! `CROSSDOCK_HISTORIES` sets how many histories are lived (1,500 by default, 10,000 in `.ci/run`), `CROSSDOCK_SEED` lives
 //! one alone.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: it stops at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::similar_names,
+    reason = "a test: it stops at the first surprise"
+)]
 
 mod clock;
 mod crash;

@@ -41,7 +41,7 @@ fn record() -> Vec<Delivery> {
     act(&stage, |world| world.edit_order(id, &[("TEA-01".to_owned(), 3)])).unwrap();
     stage.run(Duration::from_millis(1100), &mut |_| false);
     act(&stage, |world| world.pay_order(id)).unwrap();
-    stage.run(Duration::from_secs(120), &mut |_| false);
+    stage.run(Duration::from_mins(2), &mut |_| false);
     stage.heard
 }
 
@@ -186,7 +186,7 @@ fn every_order_of_what_comes_before_the_release_gives_the_same_books() {
         }
         settle(&mut stage);
         stage.deliver = true;
-        stage.run(Duration::from_secs(1200), &mut |stage| {
+        stage.run(Duration::from_mins(20), &mut |stage| {
             let ledger = stage.partners.lock().unwrap().ledger();
             ledger.check().is_empty() && ledger.orders.iter().all(|order| !order.trackers.is_empty())
         });

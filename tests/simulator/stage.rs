@@ -223,27 +223,24 @@ impl Stage {
             let fuse = life.fuse.clone();
             let round = round(&mut life, &self.partners, &self.clock, self.deliver, &mut self.heard);
             let outcome = poll_to_end(round, &fuse);
-            match outcome {
-                Some(next) => {
-                    self.life = Some(life);
-                    if until(self) {
-                        return true;
-                    }
-                    if self.clock.now() >= end {
-                        return false;
-                    }
-                    self.clock.reach(next.max(self.clock.now() + Duration::from_millis(1)).min(end));
-                }
-                None => {
-                    self.moments += life.fuse.moments();
-                    let crash = self.crashes.pop().unwrap_or(Crash { at: 0, power: false });
-                    // What the dead process still held in memory is gone; what it had not synced may be.
-                    self.disk.crash(crash.power, self.clock.random());
-                    drop(life);
-                    self.crashed += 1;
-                    self.clock.pass(Duration::from_millis(1 + (self.clock.random() & 0x7ff)));
-                }
+            let Some(next) = outcome else {
+                self.moments += life.fuse.moments();
+                let crash = self.crashes.pop().unwrap_or(Crash { at: 0, power: false });
+                // What the dead process still held in memory is gone; what it had not synced may be.
+                self.disk.crash(crash.power, self.clock.random());
+                drop(life);
+                self.crashed += 1;
+                self.clock.pass(Duration::from_millis(1 + (self.clock.random() & 0x7ff)));
+                continue;
+            };
+            self.life = Some(life);
+            if until(self) {
+                return true;
             }
+            if self.clock.now() >= end {
+                return false;
+            }
+            self.clock.reach(next.max(self.clock.now() + Duration::from_millis(1)).min(end));
         }
     }
 

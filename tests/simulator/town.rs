@@ -19,7 +19,7 @@ fn generation(settings: &Settings, polls: &str) -> Generation {
     let mut skus = String::from("account,theirs,ours,each\n");
     for product in settings.catalogue.iter().filter(|product| product.on_hand.is_some()) {
         for account in ["shop", "east"] {
-            skus.push_str(&format!("{account},{sku},{sku},1\n", sku = product.sku));
+            skus.extend([account, ",", &product.sku, ",", &product.sku, ",1\n"]);
         }
     }
     sources.insert("lists/skus.csv", skus);

@@ -44,7 +44,7 @@ pub struct Demo {
 }
 
 /// How long the demo waits for both sides to agree before it says that they do not.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// An order that was placed.
 struct Placed {
@@ -136,7 +136,7 @@ impl Demo {
                     .min(u64::try_from(placed.len())?),
             );
             bar.set_message(message.clone());
-            if bar.is_hidden() && message != told && begun.elapsed().as_secs() % 2 == 0 {
+            if bar.is_hidden() && message != told && begun.elapsed().as_secs().is_multiple_of(2) {
                 complain(format_args!("{:>4} s  {message}", begun.elapsed().as_secs()));
                 told = message;
             }
