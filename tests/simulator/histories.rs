@@ -177,7 +177,7 @@ fn setting(name: &str) -> Option<u64> {
 fn many_histories_end_with_both_sides_agreeing() {
     let (first, count) = match setting("CROSSDOCK_SEED") {
         Some(seed) => (seed, 1),
-        None => (0, setting("CROSSDOCK_HISTORIES").unwrap_or(1_500)),
+        None => (0, setting("CROSSDOCK_HISTORIES").unwrap_or(500)),
     };
     let next = Arc::new(AtomicU64::new(first));
     let crashes = Arc::new(AtomicU64::new(0));

@@ -2,7 +2,7 @@
 //! before or after any call of a port, power loss, cut answers, lost and doubled hints and webhooks; judged by what the
 //! partners have at the end (P1 to P4).
 //!
-//! `CROSSDOCK_HISTORIES` sets how many histories are lived (1,500 by default, 10,000 in `.ci/run`), `CROSSDOCK_SEED` lives
+//! `CROSSDOCK_HISTORIES` sets how many histories are lived (500 by default), `CROSSDOCK_SEED` lives
 //! one alone.
 
 #![expect(

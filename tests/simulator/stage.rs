@@ -271,7 +271,7 @@ fn poll_to_end<T>(future: impl Future<Output = T>, fuse: &Fuse) -> Option<T> {
 }
 
 /// How often the sweeper looks.
-const SWEEP: SignedDuration = SignedDuration::from_secs(5);
+const SWEEP: SignedDuration = SignedDuration::from_secs(20);
 
 /// Does all that can be done now, and tells when there is more.
 async fn round(
