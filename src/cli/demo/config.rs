@@ -55,11 +55,11 @@ client    = "acme"
 settings  = {{ shop = "{shop}", base_url = "{sandbox}/shopify/admin/api/2026-07" }}
 secrets   = {{ token = {{ file = "secrets/shopify-token" }}, webhook = {{ file = "secrets/shopify-webhook" }} }}
 [account.shop.poll.orders]
-every = "5s"
+every = "20s"
 [account.shop.poll.order_events]
-every = "5s"
+every = "90s"
 [account.shop.poll.fulfilment_orders]
-every = "7s"
+every = "90s"
 
 [account.east]
 connector = "shiphero"
