@@ -123,7 +123,7 @@ async fn a_daemon_killed_twenty_times_loses_nothing_and_doubles_nothing() {
             println!("{:>4} s: open {open:?}, acted {acted}, {wrong:?}", begun.elapsed().as_secs());
         }
         assert!(
-            begun.elapsed() < Duration::from_mins(7),
+            begun.elapsed() < Duration::from_mins(14),
             "after {KILLS} kills (seed {SEED}) the sides do not agree; unsettled: {open:?}, all acted: {acted}\n  {}",
             wrong.join("\n  ")
         );
