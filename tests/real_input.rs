@@ -2,7 +2,7 @@
 //! posted to its webhook with a right signature, twice and in random order. Each ends as applied or as a named
 //! exception, once.
 
-#![expect(clippy::unwrap_used, clippy::too_many_lines, reason = "a test: it stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test: it stops at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crossdock::app::{self, Prepared};
 use crossdock::canonical::MessageId;
 use crossdock::cli::files;
-use crossdock::ports::{Accepted, ExceptionQuery, HttpRequest, MessageState, NewMessage, Origin};
+use crossdock::ports::{Accepted, ExceptionQuery, HttpRequest, MessageState, NewMessage, Origin, Store};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
 const SECRET: &str = "real-input";
@@ -102,6 +102,16 @@ warehouses = ["east"]
     path
 }
 
+/// Waits until no message is pending.
+async fn settle(store: &dyn Store) {
+    let begun = Instant::now();
+    while store.counts().await.unwrap().messages.iter().any(|(state, count)| state == "pending" && *count > 0)
+    {
+        assert!(begun.elapsed() < Duration::from_mins(1), "messages stay pending");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_body_ends_as_applied_or_as_a_named_exception_once() {
     let Some(folder) = fixtures() else {
@@ -137,19 +147,7 @@ async fn every_body_ends_as_applied_or_as_a_named_exception_once() {
         let answer = http.send(request, Duration::from_secs(10)).await.unwrap();
         assert_eq!(answer.status, 200, "{name} ({topic}): {}", String::from_utf8_lossy(&answer.body));
     }
-    let begun = Instant::now();
-    while running
-        .store
-        .counts()
-        .await
-        .unwrap()
-        .messages
-        .iter()
-        .any(|(state, count)| state == "pending" && *count > 0)
-    {
-        assert!(begun.elapsed() < Duration::from_mins(1), "messages stay pending");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    settle(running.store.as_ref()).await;
 
     let query = ExceptionQuery { limit: Some(1000), ..ExceptionQuery::default() };
     let exceptions = running.store.exceptions(&query).await.unwrap();
@@ -213,19 +211,7 @@ async fn every_body_ends_as_applied_or_as_a_named_exception_once() {
     let count = again.len();
     let accepted = running.store.accept(again, None).await.unwrap();
     assert!(accepted.iter().all(|one| matches!(one, Accepted::New(_))) && accepted.len() == count);
-    let begun = Instant::now();
-    while running
-        .store
-        .counts()
-        .await
-        .unwrap()
-        .messages
-        .iter()
-        .any(|(state, count)| state == "pending" && *count > 0)
-    {
-        assert!(begun.elapsed() < Duration::from_mins(1), "messages stay pending");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    settle(running.store.as_ref()).await;
     let after = running.store.counts().await.unwrap();
     assert_eq!((before.phases, before.facts, before.intents), (after.phases, after.facts, after.intents));
     running.stop().await;
