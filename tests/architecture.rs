@@ -30,6 +30,7 @@ const DATA: &[&str] = &[
     "iso_currency",
     "jiff",
     "jiter",
+    "quick_xml",
     "rhai",
     "ring",
     "rust_decimal",
