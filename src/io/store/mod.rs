@@ -1,3 +1,4 @@
 //! What holds truth, order and retry state.
 
+mod form;
 pub mod sqlite;

@@ -1,18 +1,14 @@
 //! How values stand in columns, and what can go wrong with them.
 
-use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, Transaction};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use crate::canonical::{Class, EntityKind, IntentState};
+use crate::canonical::{Class, IntentState};
+use crate::io::store::form::{self, Unreadable};
+pub(super) use crate::io::store::form::{
+    class_in, count, instant, intent_in, kind_in, merge, message_in, message_word, nanos, number, origin_in,
+    pack, pack_json, text, unpack, unpack_json,
+};
 use crate::ports::{MessageState, Origin, StoreError};
-
-/// Texts shorter than this are not worth compressing.
-const PACK_FROM: usize = 256;
-const PLAIN: u8 = 0;
-const LZ4: u8 = 1;
 
 /// Why a piece of work failed inside the store.
 #[derive(Debug)]
@@ -24,6 +20,11 @@ pub(super) enum Fault {
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
+    }
+}
+impl From<Unreadable> for Fault {
+    fn from(Unreadable(why): Unreadable) -> Self {
+        Self::Unreadable(why)
     }
 }
 impl From<serde_json::Error> for Fault {
@@ -119,158 +120,23 @@ pub(super) fn snapshot<T>(
     Ok(out)
 }
 
-/// An instant as nanoseconds; what lies outside the years 1677 to 2262 is moved to their edge.
-pub(super) fn nanos(at: Timestamp) -> i64 {
-    let value = at.as_nanosecond();
-    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
-}
-
-/// The instant of a column.
-pub(super) fn instant(nanos: i64) -> Timestamp {
-    Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default()
-}
-
-/// A count as SQL has it.
-pub(super) fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// A count as SQL had it.
-pub(super) fn count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
-}
-
 /// Sixteen bytes of a key column.
 pub(super) fn key(row: &Row<'_>, column: usize) -> Result<[u8; 16], rusqlite::Error> {
     row.get::<_, [u8; 16]>(column)
 }
 
-/// Text or bytes as they are stored: one byte for the form, then plain or compressed.
-pub(super) fn pack(plain: &[u8]) -> Vec<u8> {
-    if plain.len() >= PACK_FROM {
-        let packed = lz4_flex::compress_prepend_size(plain);
-        if packed.len() < plain.len() {
-            return [&[LZ4], packed.as_slice()].concat();
-        }
-    }
-    [&[PLAIN], plain].concat()
-}
-
-/// What [`pack`] packed.
-pub(super) fn unpack(stored: &[u8]) -> Result<Vec<u8>, Fault> {
-    match stored.split_first() {
-        Some((&PLAIN, plain)) => Ok(plain.to_vec()),
-        Some((&LZ4, packed)) => lz4_flex::decompress_size_prepended(packed)
-            .map_err(|error| Fault::Unreadable(format!("compressed data: {error}"))),
-        Some((form, _)) => Err(Fault::Unreadable(format!("packed data of form {form}"))),
-        None => Err(Fault::Unreadable("packed data without a form".to_owned())),
-    }
-}
-
-/// JSON, packed.
-pub(super) fn pack_json(value: &impl Serialize) -> Result<Vec<u8>, Fault> {
-    Ok(pack(&serde_json::to_vec(value)?))
-}
-
-/// What [`pack_json`] packed.
-pub(super) fn unpack_json<T: DeserializeOwned>(stored: &[u8]) -> Result<T, Fault> {
-    Ok(serde_json::from_slice(&unpack(stored)?)?)
-}
-
-/// JSON text.
-pub(super) fn text(value: &impl Serialize) -> Result<String, Fault> {
-    Ok(serde_json::to_string(value)?)
-}
-
-/// Puts `part` into `whole`, object by object; where both have a value that is no object, `part` wins.
-pub(super) fn merge(whole: &mut Value, part: Value) {
-    match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => {
-            for (name, value) in part {
-                merge(whole.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (_, Value::Null) => {}
-        (whole, part) => *whole = part,
-    }
-}
-
-/// Declares how the words of an enum stand in a column.
+/// What a column of a state had.
 macro_rules! column {
-    ($to:ident, $from:ident, $type:ty, { $($value:path = $number:literal),* $(,)? }) => {
-        /// As the column has it.
-        pub(super) fn $to(value: $type) -> i64 {
-            match value { $($value => $number),* }
-        }
+    ($($from:ident: $type:ty;)*) => {$(
         /// What the column had.
-        pub(super) fn $from(number: i64) -> Result<$type, rusqlite::Error> {
-            match number {
-                $($number => Ok($value),)*
-                _ => Err(rusqlite::Error::IntegralValueOutOfRange(0, number)),
-            }
+        pub(super) fn $from(number: i16) -> Result<$type, rusqlite::Error> {
+            form::$from(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::from(number)))
         }
-    };
+    )*};
 }
-column!(origin_in, origin_out, Origin, {
-    Origin::Webhook = 0, Origin::Poll = 1, Origin::Answer = 2, Origin::File = 3, Origin::Fact = 4,
-});
-column!(message_in, message_out, MessageState, {
-    MessageState::Pending = 0, MessageState::Done = 1, MessageState::Excepted = 2,
-});
-column!(intent_in, intent_out, IntentState, {
-    IntentState::Pending = 0, IntentState::Retry = 1, IntentState::Unknown = 2, IntentState::InFlight = 3,
-    IntentState::Done = 4, IntentState::Rejected = 5, IntentState::Stuck = 6, IntentState::Withdrawn = 7,
-});
-column!(class_in, class_out, Class, {
-    Class::Cancel = 0, Class::Money = 1, Class::Tracking = 2, Class::Order = 3, Class::Stock = 4,
-});
-/// As the column has it.
-pub(super) fn kind_in(kind: EntityKind) -> i64 {
-    match kind {
-        EntityKind::Order => 0,
-        EntityKind::Stock => 1,
-    }
-}
-
-/// The word of a message's state, for counts.
-pub(super) fn message_word(state: MessageState) -> &'static str {
-    match state {
-        MessageState::Pending => "pending",
-        MessageState::Done => "done",
-        MessageState::Excepted => "excepted",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn packed_data_comes_back() {
-        for length in [0, 1, PACK_FROM - 1, PACK_FROM, 10_000] {
-            let plain = b"abc".iter().copied().cycle().take(length).collect::<Vec<u8>>();
-            let stored = pack(&plain);
-            assert_eq!(unpack(&stored).unwrap(), plain);
-            assert!(stored.len() <= plain.len() + 1);
-        }
-        assert!(unpack(b"").is_err());
-        assert!(unpack(b"\x07x").is_err());
-        assert!(unpack(b"\x01\xff\xff\xff\x0fzz").is_err());
-    }
-
-    #[test]
-    fn merge_goes_into_objects() {
-        let mut whole = json!({ "a": 1, "contact": { "email": null } });
-        merge(&mut whole, json!({ "contact": { "email": "x@example.com", "phone": null } }));
-        assert_eq!(whole, json!({ "a": 1, "contact": { "email": "x@example.com", "phone": null } }));
-    }
-
-    #[test]
-    fn instants_keep_their_nanoseconds() {
-        let at: Timestamp = "2026-03-01T12:00:00.123456789Z".parse().unwrap();
-        assert_eq!(instant(nanos(at)), at);
-        assert_eq!(nanos(Timestamp::MAX), i64::MAX);
-    }
+column! {
+    origin_out: Origin;
+    message_out: MessageState;
+    intent_out: IntentState;
+    class_out: Class;
 }

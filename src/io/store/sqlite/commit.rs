@@ -16,6 +16,7 @@ use super::{entity, waiting};
 use crate::canonical::{
     AccountId, Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId,
 };
+use crate::io::store::form::{part, words};
 use crate::ports::{Committed, EntityWrite, Hint, MessageState, Origin, Unit};
 
 statements! {
@@ -272,14 +273,6 @@ fn row(tx: &Tx<'_>, at: Timestamp, write: &EntityWrite, stored: Option<Stored>) 
     Ok(num)
 }
 
-/// The words of a text, as they are searched.
-pub(super) fn words(text: &str) -> BTreeSet<String> {
-    text.split_whitespace()
-        .map(|word| word.trim_start_matches('#').to_lowercase())
-        .filter(|word| !word.is_empty())
-        .collect()
-}
-
 fn personal(tx: &Tx<'_>, num: i64, personal: &Value) -> Result<(), Fault> {
     if personal.is_null() {
         tx.run(NO_PERSONAL, params![num])?;
@@ -304,7 +297,7 @@ fn insert_fact(tx: &Tx<'_>, num: i64, fact: &Fact, erased: bool) -> Result<(), F
     if matches!(present, Some((_, false))) {
         return Ok(());
     }
-    let (plain, personal) = entity::part(fact)?;
+    let (plain, personal) = part(fact)?;
     let data = pack_json(&plain)?;
     let n = if let Some((n, _)) = present {
         tx.run(RENEW_FACT, params![n, fact.message.0, FORM_VERSION, data])?;

@@ -1,14 +1,13 @@
 //! Entities: loading them whole, and the names that lead to them.
 
 use rusqlite::{Connection, Row, params};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::codec::{
     Fault, class_out, first, instant, intent_out, key, kind_in, merge, number, records, rows, statements,
     unpack, unpack_json,
 };
 use super::exceptions;
-use crate::canonical::fact::PERSONAL;
 use crate::canonical::{AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId};
 use crate::ports::EntityRecord;
 
@@ -87,20 +86,6 @@ fn fact(row: &Row<'_>) -> Result<Fact, Fault> {
     }
 }
 
-/// The fact's JSON without personal fields, and these.
-pub(super) fn part(fact: &Fact) -> Result<(Value, Map<String, Value>), Fault> {
-    let mut whole = serde_json::to_value(fact)?;
-    let mut personal = Map::new();
-    if let Some(body) = whole.get_mut("body").and_then(Value::as_object_mut) {
-        for name in PERSONAL {
-            if let Some(value) = body.remove(*name) {
-                personal.insert((*name).to_owned(), value);
-            }
-        }
-    }
-    Ok((whole, personal))
-}
-
 /// The intent of a row whose first columns are those of `INTENTS`.
 pub(super) fn intent(row: &Row<'_>) -> Result<Intent, Fault> {
     let args: String = row.get(7)?;
@@ -132,20 +117,4 @@ pub(super) fn entities(
 ) -> Result<Vec<EntityId>, Fault> {
     let after = after.map_or("", EntityId::as_str);
     rows(db, ENTITIES, params![after, kind_in(kind), number(limit)], |row| Ok(EntityId(row.get(0)?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::canonical::fact::KINDS;
-
-    #[test]
-    fn personal_fields_are_optional_everywhere() {
-        // What was erased must still be readable as the fact that it was.
-        for info in KINDS {
-            for field in info.fields.iter().filter(|field| PERSONAL.contains(&field.name)) {
-                assert!(!field.required, "{}: {}", info.kind.0, field.name);
-            }
-        }
-    }
 }

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::codec::{Fault, count, first, instant, rows, statements};
-use super::commit::words;
 use super::exceptions;
 use super::writer::Tx;
 use super::{delivery, intake, waiting};
 use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState};
+use crate::io::store::form::words;
 use crate::ports::{Counts, Exception, Hint, MessageState, OrderQuery, OrderRow, Remedy};
 
 /// The columns of a row of orders, and the conditions that all lists share.

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::codec::{
-    Fault, count, first, instant, nanos, number, pack_json, records, rows, statements, text, unpack_json,
+    Fault, count, first, instant, nanos, number, pack_json, records, rows, statements, unpack_json,
 };
 use super::exceptions::{self, Source};
 use super::writer::Tx;
 use super::{delivery, entity, intake};
-use crate::canonical::fact::Due;
-use crate::canonical::fact::Header;
-use crate::canonical::{AccountId, Body, EntityId, ExternalRef, Fact, FactId, MessageId};
-use crate::ports::{Exception, Hint, INBOUND_SHARDS, NewMessage, Origin, Timer, Waiting, shard};
+use crate::canonical::{AccountId, EntityId, ExternalRef, Fact};
+use crate::io::store::form::{due_fact, message_of, no_subject};
+use crate::ports::{Hint, INBOUND_SHARDS, Timer, Waiting};
 
 statements! {
     INSERT = "INSERT INTO waiting (fact, account, kind, message, deadline, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -109,22 +107,9 @@ fn tell(
     context: Option<String>,
     at: Timestamp,
 ) -> Result<u16, Fault> {
-    let shard = shard(&fact.account, owner.as_str());
-    let message = NewMessage {
-        account: fact.account.clone(),
-        origin: Origin::Fact,
-        topic: fact.body.kind().0.to_owned(),
-        mapping: String::new(),
-        event_id: None,
-        headers: Vec::new(),
-        body: Bytes::from(text(fact)?),
-        received: at,
-        priority: 0,
-        shard,
-        context,
-    };
+    let message = message_of(fact, owner, context, at)?;
     intake::insert(tx, &message)?;
-    Ok(shard)
+    Ok(message.shard)
 }
 
 /// Has the entity projected and planned again, by a `timer.due` fact named `timer`. Gives the shard.
@@ -136,16 +121,7 @@ pub(super) fn wake_entity(
     generation: u64,
     at: Timestamp,
 ) -> Result<u16, Fault> {
-    let fact = Fact {
-        id: FactId::derive(&["timer", entity.as_str(), timer, &generation.to_string()]),
-        rule: "timer.due".to_owned(),
-        account: account.clone(),
-        header: Header { our: Some(entity.0.clone()), ..Header::default() },
-        body: Body::Due(Due { timer: timer.to_owned(), generation }),
-        heard: at,
-        message: MessageId(0),
-        mapping: String::new(),
-    };
+    let fact = due_fact(account, entity, timer, generation, at);
     tell(tx, &fact, entity, Some(entity.0.clone()), at)
 }
 
@@ -200,33 +176,6 @@ pub(super) fn fire(tx: &Tx<'_>, now: Timestamp, limit: usize) -> Result<(), Faul
         tx.run(SET_OVERDUE, params![n, id])?;
     }
     Ok(())
-}
-
-/// The exception of a fact that waited too long. It waits on: should its subject come, the exception resolves.
-fn no_subject(fact: &Fact, refs: &[ExternalRef], now: Timestamp) -> Exception {
-    let kind = fact.body.kind().0;
-    let names: Vec<String> = refs.iter().map(ToString::to_string).collect();
-    let cause = names
-        .first()
-        .map_or_else(|| format!("no_subject:{}:{kind}", fact.account), |name| format!("no_subject:{name}"));
-    let known = if names.is_empty() { "it names nothing".to_owned() } else { names.join(", ") };
-    Exception {
-        id: 0,
-        cause,
-        kind: "no_subject".to_owned(),
-        message: format!("`{kind}` of {} belongs to nothing that we know: {known}", fact.account),
-        help: Some(
-            "it is applied by itself as soon as an order with one of these names comes; if none will, dismiss it"
-                .to_owned(),
-        ),
-        account: Some(fact.account.clone()),
-        client: None,
-        entity: None,
-        message_id: (fact.message.0 > 0).then_some(fact.message),
-        intent: None,
-        raised: now,
-        resolved: None,
-    }
 }
 
 /// Which shards and accounts have work.

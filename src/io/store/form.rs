@@ -1,0 +1,283 @@
+//! The form in which both stores keep values: packed texts, instants as nanoseconds, words of enums as numbers.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::canonical::fact::{Due, Header, PERSONAL};
+use crate::canonical::{
+    AccountId, Body, Class, EntityId, EntityKind, ExternalRef, Fact, FactId, IntentState, MessageId,
+};
+use crate::ports::{Exception, MessageState, NewMessage, Origin, shard};
+
+/// Texts shorter than this are not worth compressing.
+const PACK_FROM: usize = 256;
+const PLAIN: u8 = 0;
+const LZ4: u8 = 1;
+
+/// What is stored cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreadable(pub(super) String);
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// An instant as nanoseconds; what lies outside the years 1677 to 2262 is moved to their edge.
+pub(super) fn nanos(at: Timestamp) -> i64 {
+    let value = at.as_nanosecond();
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// The instant of a column.
+pub(super) fn instant(nanos: i64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default()
+}
+
+/// A count as SQL has it.
+pub(super) fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A count as SQL had it.
+pub(super) fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// Text or bytes as they are stored: one byte for the form, then plain or compressed.
+pub(super) fn pack(plain: &[u8]) -> Vec<u8> {
+    if plain.len() >= PACK_FROM {
+        let packed = lz4_flex::compress_prepend_size(plain);
+        if packed.len() < plain.len() {
+            return [&[LZ4], packed.as_slice()].concat();
+        }
+    }
+    [&[PLAIN], plain].concat()
+}
+
+/// What [`pack`] packed.
+pub(super) fn unpack(stored: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    match stored.split_first() {
+        Some((&PLAIN, plain)) => Ok(plain.to_vec()),
+        Some((&LZ4, packed)) => lz4_flex::decompress_size_prepended(packed)
+            .map_err(|error| Unreadable(format!("compressed data: {error}"))),
+        Some((form, _)) => Err(Unreadable(format!("packed data of form {form}"))),
+        None => Err(Unreadable("packed data without a form".to_owned())),
+    }
+}
+
+/// JSON, packed.
+pub(super) fn pack_json(value: &impl Serialize) -> Result<Vec<u8>, Unreadable> {
+    Ok(pack(&serde_json::to_vec(value)?))
+}
+
+/// What [`pack_json`] packed.
+pub(super) fn unpack_json<T: DeserializeOwned>(stored: &[u8]) -> Result<T, Unreadable> {
+    Ok(serde_json::from_slice(&unpack(stored)?)?)
+}
+
+/// JSON text.
+pub(super) fn text(value: &impl Serialize) -> Result<String, Unreadable> {
+    Ok(serde_json::to_string(value)?)
+}
+
+/// Puts `part` into `whole`, object by object; where both have a value that is no object, `part` wins.
+pub(super) fn merge(whole: &mut Value, part: Value) {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            for (name, value) in part {
+                merge(whole.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (_, Value::Null) => {}
+        (whole, part) => *whole = part,
+    }
+}
+
+/// Declares how the words of an enum stand in a column.
+macro_rules! column {
+    ($to:ident, $from:ident, $type:ty, { $($value:path = $number:literal),* $(,)? }) => {
+        /// As the column has it.
+        pub(super) fn $to(value: $type) -> i16 {
+            match value { $($value => $number),* }
+        }
+        /// What the column had.
+        pub(super) fn $from(number: i16) -> Option<$type> {
+            match number {
+                $($number => Some($value),)*
+                _ => None,
+            }
+        }
+    };
+}
+column!(origin_in, origin_out, Origin, {
+    Origin::Webhook = 0, Origin::Poll = 1, Origin::Answer = 2, Origin::File = 3, Origin::Fact = 4,
+});
+column!(message_in, message_out, MessageState, {
+    MessageState::Pending = 0, MessageState::Done = 1, MessageState::Excepted = 2,
+});
+column!(intent_in, intent_out, IntentState, {
+    IntentState::Pending = 0, IntentState::Retry = 1, IntentState::Unknown = 2, IntentState::InFlight = 3,
+    IntentState::Done = 4, IntentState::Rejected = 5, IntentState::Stuck = 6, IntentState::Withdrawn = 7,
+});
+column!(class_in, class_out, Class, {
+    Class::Cancel = 0, Class::Money = 1, Class::Tracking = 2, Class::Order = 3, Class::Stock = 4,
+});
+/// As the column has it.
+pub(super) fn kind_in(kind: EntityKind) -> i16 {
+    match kind {
+        EntityKind::Order => 0,
+        EntityKind::Stock => 1,
+    }
+}
+
+/// The word of a message's state, for counts.
+pub(super) fn message_word(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Pending => "pending",
+        MessageState::Done => "done",
+        MessageState::Excepted => "excepted",
+    }
+}
+
+/// The fact's JSON without personal fields, and these.
+pub(super) fn part(fact: &Fact) -> Result<(Value, Map<String, Value>), Unreadable> {
+    let mut whole = serde_json::to_value(fact)?;
+    let mut personal = Map::new();
+    if let Some(body) = whole.get_mut("body").and_then(Value::as_object_mut) {
+        for name in PERSONAL {
+            if let Some(value) = body.remove(*name) {
+                personal.insert((*name).to_owned(), value);
+            }
+        }
+    }
+    Ok((whole, personal))
+}
+
+/// The words of a text, as they are searched.
+pub(super) fn words(text: &str) -> BTreeSet<String> {
+    text.split_whitespace()
+        .map(|word| word.trim_start_matches('#').to_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// A fact as a message to ourselves.
+pub(super) fn message_of(
+    fact: &Fact,
+    owner: &EntityId,
+    context: Option<String>,
+    at: Timestamp,
+) -> Result<NewMessage, Unreadable> {
+    Ok(NewMessage {
+        account: fact.account.clone(),
+        origin: Origin::Fact,
+        topic: fact.body.kind().0.to_owned(),
+        mapping: String::new(),
+        event_id: None,
+        headers: Vec::new(),
+        body: Bytes::from(text(fact)?),
+        received: at,
+        priority: 0,
+        shard: shard(&fact.account, owner.as_str()),
+        context,
+    })
+}
+
+/// The `timer.due` fact named `timer` that has an entity projected and planned again.
+pub(super) fn due_fact(
+    account: &AccountId,
+    entity: &EntityId,
+    timer: &str,
+    generation: u64,
+    at: Timestamp,
+) -> Fact {
+    Fact {
+        id: FactId::derive(&["timer", entity.as_str(), timer, &generation.to_string()]),
+        rule: "timer.due".to_owned(),
+        account: account.clone(),
+        header: Header { our: Some(entity.0.clone()), ..Header::default() },
+        body: Body::Due(Due { timer: timer.to_owned(), generation }),
+        heard: at,
+        message: MessageId(0),
+        mapping: String::new(),
+    }
+}
+
+/// The exception of a fact that waited too long. It waits on: should its subject come, the exception resolves.
+pub(super) fn no_subject(fact: &Fact, refs: &[ExternalRef], now: Timestamp) -> Exception {
+    let kind = fact.body.kind().0;
+    let names: Vec<String> = refs.iter().map(ToString::to_string).collect();
+    let cause = names
+        .first()
+        .map_or_else(|| format!("no_subject:{}:{kind}", fact.account), |name| format!("no_subject:{name}"));
+    let known = if names.is_empty() { "it names nothing".to_owned() } else { names.join(", ") };
+    Exception {
+        id: 0,
+        cause,
+        kind: "no_subject".to_owned(),
+        message: format!("`{kind}` of {} belongs to nothing that we know: {known}", fact.account),
+        help: Some(
+            "it is applied by itself as soon as an order with one of these names comes; if none will, dismiss it"
+                .to_owned(),
+        ),
+        account: Some(fact.account.clone()),
+        client: None,
+        entity: None,
+        message_id: (fact.message.0 > 0).then_some(fact.message),
+        intent: None,
+        raised: now,
+        resolved: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::canonical::fact::KINDS;
+
+    #[test]
+    fn packed_data_comes_back() {
+        for length in [0, 1, PACK_FROM - 1, PACK_FROM, 10_000] {
+            let plain = b"abc".iter().copied().cycle().take(length).collect::<Vec<u8>>();
+            let stored = pack(&plain);
+            assert_eq!(unpack(&stored).unwrap(), plain);
+            assert!(stored.len() <= plain.len() + 1);
+        }
+        assert!(unpack(b"").is_err());
+        assert!(unpack(b"\x07x").is_err());
+        assert!(unpack(b"\x01\xff\xff\xff\x0fzz").is_err());
+    }
+
+    #[test]
+    fn merge_goes_into_objects() {
+        let mut whole = json!({ "a": 1, "contact": { "email": null } });
+        merge(&mut whole, json!({ "contact": { "email": "x@example.com", "phone": null } }));
+        assert_eq!(whole, json!({ "a": 1, "contact": { "email": "x@example.com", "phone": null } }));
+    }
+
+    #[test]
+    fn instants_keep_their_nanoseconds() {
+        let at: Timestamp = "2026-03-01T12:00:00.123456789Z".parse().unwrap();
+        assert_eq!(instant(nanos(at)), at);
+        assert_eq!(nanos(Timestamp::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn personal_fields_are_optional_everywhere() {
+        // What was erased must still be readable as the fact that it was.
+        for info in KINDS {
+            for field in info.fields.iter().filter(|field| PERSONAL.contains(&field.name)) {
+                assert!(!field.required, "{}: {}", info.kind.0, field.name);
+            }
+        }
+    }
+}
