@@ -16,7 +16,7 @@ use crate::config::Sources;
 use crate::connector::manifest::TopicAction;
 use crate::connector::{Connector, webhook};
 use crate::diagnostic::nearest;
-use crate::map::{Context, Inbound, Node, Outbound, explain, test};
+use crate::map::{Context, Inbound, Outbound, explain, test};
 
 /// See [`super::Cli`].
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ impl Map {
                     return Err(Failure("only mappings of what a partner says can be explained".to_owned()));
                 };
                 let Some(inbound) = inbound else { return Ok(ignored(&input.topic)) };
-                let node = Node::parse_json(&payload)?;
+                let node = inbound.read(&payload)?;
                 let mut told = explain::explain(&inbound, &node, &context);
                 if let Some(part) = &field {
                     told.facts
@@ -132,11 +132,12 @@ fn run(globals: &Globals, input: &Input) -> Done {
             Ok(ignored(&input.topic))
         }
         Mapping::In(Some(inbound)) => {
-            let node = match Node::parse_json(&payload) {
+            let node = match inbound.read(&payload) {
                 Ok(node) => node,
                 Err(error) => {
                     say("[]");
-                    return Err(Failure(format!("{}: no JSON: {error}", input.file)));
+                    let title = inbound.syntax().kind.title();
+                    return Err(Failure(format!("{}: no {title}: {error}", input.file)));
                 }
             };
             let mapped = inbound.run(&node, &context);

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::canonical::{Currency, Money};
 
 use super::condition::number;
+use super::node::Node;
 use super::program::{Unit, grams};
 use super::time::{self, Format, TimeFault};
 
@@ -206,6 +207,31 @@ pub(super) fn instant(
              such as `[\"YYYY-MM-DD HH:mm\"]`",
         ),
     })
+}
+
+/// The text of an EDIFACT date (C507: qualifier, text, code of its format) and its format.
+pub(super) fn edifact_time(node: &Node<'_>) -> Result<Option<(String, Format)>, Trouble> {
+    let part = |key: &str| node.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+    let (Some(text), Some(code)) = (part("2"), part("3")) else { return Ok(None) };
+    let pattern = match code.as_ref() {
+        "101" => "YYMMDD",
+        "102" => "YYYYMMDD",
+        "201" => "YYMMDDHHmm",
+        "202" => "YYMMDDHHmmss",
+        "203" => "YYYYMMDDHHmm",
+        "204" => "YYYYMMDDHHmmss",
+        "205" => "YYYYMMDDHHmmZZ",
+        "301" => "YYMMDDHHmmZZ",
+        "303" => "YYYYMMDDHHmmZZ",
+        "304" => "YYYYMMDDHHmmssZZ",
+        other => {
+            return Err(Trouble::new("bad_value", format!("the format {} of the time {text} is not known", short(other)))
+                .help("known: 101, 102, 201 to 205, 301, 303, 304; read its text alone (component 2), with `formats`"));
+        }
+    };
+    Format::parse(pattern)
+        .map(|format| Some((text.into_owned(), format)))
+        .map_err(|message| Trouble::new("internal", message))
 }
 
 /// One of `words`.

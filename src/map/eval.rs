@@ -15,7 +15,7 @@ use crate::canonical::{Currency, When};
 use super::condition::{Cond, number};
 use super::convert::Trouble;
 use super::node::Node;
-use super::path::{Fault, Path, Spot};
+use super::path::{Fault, Path, Spot, Start};
 use super::program::{Block, FieldPlan, Plan, RecordPlan, RowSource, RowsPlan, Rule, Source};
 use super::trace::Trace;
 use super::tree::Loc;
@@ -169,7 +169,18 @@ impl<'p, 'n> Eval<'p, 'n> {
         let Some(each) = &source.each else {
             return Ok(vec![Stack { rows: here.rows.to_vec(), number: here.number }]);
         };
-        let mut stacks = self.each(each, source.only.as_ref(), here)?;
+        let mut stacks = if each.start() == Start::Group {
+            let mut rows = Vec::new();
+            for stack in here.group {
+                let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
+                if self.holds(source.only.as_ref(), &inner)? {
+                    rows.push(stack.clone());
+                }
+            }
+            rows
+        } else {
+            self.each(each, source.only.as_ref(), here)?
+        };
         if let Some(sort) = &source.sort {
             let mut keyed = Vec::with_capacity(stacks.len());
             for stack in stacks {
@@ -196,6 +207,11 @@ impl<'p, 'n> Eval<'p, 'n> {
         let rows = each.rows(&self.spot(here)).map_err(|fault| trouble_of(each, fault))?;
         let mut stacks = Vec::with_capacity(rows.len());
         for row in rows {
+            if let Some(why) = row.node.get(super::syntax::FAULT).and_then(Node::text) {
+                let line = row.node.get(super::syntax::LINE).and_then(Node::text);
+                let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                return Err(Trouble::new("invalid", format!("{at}{why}")));
+            }
             let mut stack = here.rows.to_vec();
             stack.extend(row.around);
             stack.push(row.node);
@@ -389,7 +405,8 @@ impl<'p, 'n> Eval<'p, 'n> {
         Some(self.label_text(format!("{} item {}", each?, number + 1)))
     }
 
-    fn label_text(&self, label: String) -> usize {
+    /// The same with a text of its own.
+    pub fn label_text(&self, label: String) -> usize {
         let mut labels = self.labels.borrow_mut();
         let before = labels.len();
         labels.push(label);

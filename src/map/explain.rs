@@ -94,6 +94,10 @@ fn collect(node: &Node<'_>, trace: &Trace, path: String, unread: &mut Vec<Unread
     match node {
         Node::Map(entries) => {
             for (key, value) in entries {
+                // The text of an element was read with the element; the line of a row is not the partner's.
+                if key == super::syntax::LINE || (key == super::node::TEXT && trace.was_read(node)) {
+                    continue;
+                }
                 let plain = !key.contains(['.', '[', ']']);
                 let next = match (path.is_empty(), plain) {
                     (true, true) => key.to_string(),

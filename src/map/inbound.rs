@@ -12,9 +12,10 @@ use crate::diagnostic::Diagnostic;
 use super::compile;
 use super::convert::Trouble;
 use super::eval::{Eval, Here};
-use super::node::Node;
+use super::node::{Node, ParseError};
 use super::path::Path;
 use super::program::{FactRule, Program};
+use super::syntax::{FAULT, LINE, Syntax, SyntaxKind};
 use super::trace::Trace;
 use super::tree::Loc;
 use super::{Context, Mapped, MappedFact};
@@ -44,6 +45,20 @@ impl Inbound {
         let compiled = compile::load(sources, connector, name, ".in.toml", overlays)?.inbound()?;
         let compile::Compiled { program, version, warnings } = compiled;
         Ok(Self { program: Arc::new(program), version, warnings })
+    }
+
+    /// How the partner writes such a message.
+    #[must_use]
+    pub fn syntax(&self) -> &Syntax {
+        &self.program.syntax
+    }
+
+    /// Reads a payload as the mapping says that it is written.
+    ///
+    /// # Errors
+    /// When the bytes are no such payload, with the place.
+    pub fn read<'a>(&self, bytes: &'a [u8]) -> Result<Node<'a>, ParseError> {
+        self.program.syntax.read(bytes)
     }
 
     /// What `root` says. Never panics and never runs without bounds.
@@ -87,7 +102,7 @@ impl Inbound {
             Ok(None) => self.no_record(eval, &root),
             Ok(Some((path, records))) => {
                 for (number, record) in records.into_iter().enumerate() {
-                    let label = path.several().then(|| eval.label(Some(path), number)).flatten();
+                    let label = path.several().then(|| eval.label_text(self.label(path, number, record)));
                     self.record(eval, record, facts);
                     if let Some(label) = label {
                         eval.labels.borrow_mut().truncate(label);
@@ -104,6 +119,20 @@ impl Inbound {
                 }
             }
         }
+    }
+
+    /// What a record is called in messages: where it stands in the payload.
+    fn label(&self, path: &Path, number: usize, record: &Node<'_>) -> String {
+        let text = |key: &str, element: &str| {
+            record.get(key)?.get(element).and_then(Node::text).map(std::borrow::Cow::into_owned)
+        };
+        let told = match self.program.syntax.kind {
+            SyntaxKind::Csv => record.get(LINE).and_then(Node::text).map(|line| format!("line {line}")),
+            SyntaxKind::X12 => text("ST", "02").map(|control| format!("message {control}")),
+            SyntaxKind::Edifact => text("UNH", "01").map(|control| format!("message {control}")),
+            _ => None,
+        };
+        told.unwrap_or_else(|| format!("{path} item {}", number + 1))
     }
 
     /// The records of the first path of `records` that exists.
@@ -167,6 +196,11 @@ impl Inbound {
         if let Node::List(items) = record {
             let trouble = Trouble::new("list", format!("the record is a list of {}", items.len()));
             eval.fail("", &self.whole(), trouble.help("write `records = [\"$[*]\", \"$\"]` in [mapping]"));
+            return;
+        }
+        if let Some(why) = record.get(FAULT).and_then(Node::text) {
+            let trouble = Trouble::new("invalid", why.into_owned());
+            eval.fail("", &self.whole(), trouble.help("ask the partner to send it again"));
             return;
         }
         if self.rejected(eval, &here) {

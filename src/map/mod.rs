@@ -6,6 +6,7 @@
 pub mod explain;
 pub mod node;
 pub mod path;
+pub mod syntax;
 pub mod test;
 
 mod inbound;
@@ -42,6 +43,7 @@ pub use inbound::Inbound;
 pub use node::Node;
 pub use outbound::Outbound;
 pub use path::Path;
+pub use syntax::{Syntax, SyntaxKind};
 
 /// What a mapping may know besides the payload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

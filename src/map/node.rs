@@ -6,10 +6,14 @@ use std::fmt::Write as _;
 
 use thiserror::Error;
 
-use super::json::{self, problem};
+use super::json;
+use super::syntax;
 
 /// How deep a payload may be nested.
 pub const MAX_DEPTH: usize = 128;
+
+/// The key of the text of an XML element that has attributes or elements besides. Reading the element gives it.
+pub(super) const TEXT: &str = "$text";
 
 /// One value of a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,46 +60,7 @@ impl<'a> Node<'a> {
     /// # Errors
     /// When the bytes are no such form.
     pub fn from_form(bytes: &[u8]) -> Result<Node<'static>, ParseError> {
-        let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
-            .map_err(|error| problem(bytes, 0, format!("no form-encoded payload: {error}")))?;
-        let mut root = Node::Map(Vec::new());
-        for (key, value) in pairs {
-            let mut place = &mut root;
-            for (depth, piece) in key.split('[').enumerate() {
-                if depth > MAX_DEPTH {
-                    return Err(problem(bytes, 0, format!("nested deeper than {MAX_DEPTH} levels")));
-                }
-                let piece = if depth == 0 { piece } else { piece.strip_suffix(']').unwrap_or(piece) };
-                place = place.child_for_form(piece);
-            }
-            *place = Node::Str(Cow::Owned(value));
-        }
-        Ok(root)
-    }
-
-    fn child_for_form(&mut self, key: &str) -> &mut Node<'a> {
-        if key.is_empty() {
-            if !matches!(self, Node::List(_)) {
-                *self = Node::List(Vec::new());
-            }
-        } else if !matches!(self, Node::Map(_)) {
-            *self = Node::Map(Vec::new());
-        }
-        match self {
-            Node::List(items) => {
-                items.push(Node::Null);
-                let last = items.len() - 1;
-                &mut items[last]
-            }
-            Node::Map(entries) => {
-                let at = entries.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
-                    entries.push((Cow::Owned(key.to_owned()), Node::Null));
-                    entries.len() - 1
-                });
-                &mut entries[at].1
-            }
-            other => other,
-        }
+        syntax::Syntax::of(syntax::SyntaxKind::Form).read(bytes).map(Node::into_owned)
     }
 
     /// The same value as a payload that borrows from it.
@@ -153,14 +118,19 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The text of a scalar: a number as it was written, `true` or `false`. `None` for null, lists and objects.
+    /// The text of a scalar: a number as it was written, `true` or `false`; of an XML element its text. `None` for null,
+    /// lists and other objects.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Bool(true) => Some(Cow::Borrowed("true")),
             Self::Bool(false) => Some(Cow::Borrowed("false")),
             Self::Num(text) | Self::Str(text) => Some(Cow::Borrowed(text)),
-            Self::Null | Self::List(_) | Self::Map(_) => None,
+            Self::Map(entries) => match entries.first() {
+                Some((key, Self::Str(text))) if key == TEXT => Some(Cow::Borrowed(text)),
+                _ => None,
+            },
+            Self::Null | Self::List(_) => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Paths into a payload: `a.b`, `a[0]`, `a[-1]`, `a[*].b`, `a[name='x y'].b`, `a['key.with.dots']`, `*` for any key,
-//! `$` for the whole message, `$record` for the record, `^` for the row around, `.` for the row itself and `[#]` for
-//! the item at the row's own number (lists that run side by side).
+//! `**` for any depth, `$` for the whole message, `$record` for the record, `$group` for the rows of the present group,
+//! `^` for the row around, `.` for the row itself and `[#]` for the item at the row's own number (lists that run side by
+//! side).
 
 use std::cell::Cell;
 use std::fmt;
@@ -27,6 +28,8 @@ pub(crate) enum Start {
     Up(usize),
     /// The record.
     Record,
+    /// The rows of the present group: only for `each`.
+    Group,
     /// The whole message.
     Root,
 }
@@ -35,10 +38,15 @@ pub(crate) enum Start {
 pub(super) enum Step {
     Key(String),
     AnyKey,
+    /// `**`: the value itself, and every object in it at any depth.
+    AnyDepth,
     Index(i64),
     RowNumber,
     All,
-    Only { steps: Vec<Step>, value: String },
+    Only {
+        steps: Vec<Step>,
+        value: String,
+    },
 }
 
 /// Why a text is no path.
@@ -106,6 +114,9 @@ impl Path {
         let (start, rest) = start_of(trimmed);
         let steps =
             Steps { rest, first: start == Start::Row && rest.len() == trimmed.len() }.read().map_err(fail)?;
+        if start == Start::Group && !matches!(steps.as_slice(), [] | [Step::All]) {
+            return Err(fail("`$group` stands alone, as `each = \"$group\"`".to_owned()));
+        }
         Ok(Self { text: trimmed.to_owned(), start, steps })
     }
 
@@ -203,7 +214,7 @@ impl Path {
         match self.start {
             Start::Row => spot.row(0),
             Start::Up(levels) => spot.row(levels),
-            Start::Record => spot.record,
+            Start::Record | Start::Group => spot.record,
             Start::Root => spot.root,
         }
     }
@@ -215,12 +226,13 @@ impl Path {
             let next = match step {
                 Step::Key(key) => match here.get(key) {
                     Some(next) => Some(next),
+                    None if key == "1" && matches!(here, Node::Str(_)) => Some(here),
                     None => return Some((here, key)),
                 },
                 Step::Index(at) => item(here, *at),
                 Step::RowNumber => here.items().and_then(|items| items.get(spot.number)),
                 Step::All => here.items().and_then(|items| items.first()),
-                Step::AnyKey | Step::Only { .. } => None,
+                Step::AnyKey | Step::AnyDepth | Step::Only { .. } => None,
             };
             here = next?;
         }
@@ -283,11 +295,27 @@ impl<'n> Walk<'_, 'n> {
                     let list = self.path.up_to(steps);
                     return Err(Fault::Through { list, items: items.len() });
                 }
+                // An element of a segment that has no components is its own first component.
+                Node::Str(_) if key == "1" => self.step(node, rest, trail)?,
                 _ => {
                     if let Some(next) = node.get(key) {
                         self.step(next, rest, trail)?;
                     }
                 }
+            },
+            Step::AnyDepth => match node {
+                Node::Map(entries) => {
+                    self.step(node, rest, trail)?;
+                    for (_, value) in entries {
+                        self.step(value, steps, trail)?;
+                    }
+                }
+                Node::List(items) => {
+                    for item in items {
+                        self.step(item, steps, trail)?;
+                    }
+                }
+                _ => {}
             },
             Step::AnyKey => {
                 if let Node::Map(entries) = node {
@@ -343,6 +371,7 @@ impl Path {
             Start::Row => String::new(),
             Start::Up(levels) => vec!["^"; levels].join("."),
             Start::Record => "$record".to_owned(),
+            Start::Group => "$group".to_owned(),
             Start::Root => "$".to_owned(),
         };
         // Within a filter the steps are not the path's own: then its whole text must do.
@@ -361,6 +390,7 @@ impl fmt::Display for Step {
             Self::Key(key) if key.contains(['.', '[', ']']) => write!(f, "['{key}']"),
             Self::Key(key) => f.write_str(key),
             Self::AnyKey => f.write_str("*"),
+            Self::AnyDepth => f.write_str("**"),
             Self::Index(at) => write!(f, "[{at}]"),
             Self::RowNumber => f.write_str("[#]"),
             Self::All => f.write_str("[*]"),

@@ -11,6 +11,9 @@ pub(super) fn start_of(text: &str) -> (Start, &str) {
     if let Some(rest) = text.strip_prefix("$record").filter(|rest| ends(rest)) {
         return (Start::Record, rest);
     }
+    if let Some(rest) = text.strip_prefix("$group").filter(|rest| ends(rest)) {
+        return (Start::Group, rest);
+    }
     if let Some(rest) = text.strip_prefix('$').filter(|rest| ends(rest)) {
         return (Start::Root, rest);
     }
@@ -63,7 +66,11 @@ impl Steps<'_> {
             if key == "^" {
                 return Err("`^` stands only at the start".to_owned());
             }
-            steps.push(if key == "*" { Step::AnyKey } else { Step::Key(key.to_owned()) });
+            steps.push(match key {
+                "*" => Step::AnyKey,
+                "**" => Step::AnyDepth,
+                key => Step::Key(key.to_owned()),
+            });
             self.rest = &self.rest[end..];
         }
         Ok(steps)

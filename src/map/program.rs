@@ -13,6 +13,7 @@ use super::condition::Cond;
 use super::expr::Expr;
 use super::lookup::Lookup;
 use super::path::Path;
+use super::syntax::Syntax;
 use super::time::Format;
 use super::tree::Loc;
 
@@ -21,6 +22,7 @@ use super::tree::Loc;
 pub(super) struct Program {
     /// `shopify/order`.
     pub name: String,
+    pub syntax: Syntax,
     pub records: Vec<Path>,
     pub reject: Option<Cond>,
     pub nothing: Option<Cond>,
@@ -133,6 +135,8 @@ pub(super) struct Gather {
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of the rule, and any may stand with any")]
 pub(super) struct Mods {
     pub empty: Vec<String>,
+    /// Of the values of the path, the one that follows the first of these words that is there.
+    pub after: Vec<String>,
     pub split: Option<String>,
     pub take: Option<i64>,
     pub prefix: Option<String>,

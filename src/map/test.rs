@@ -93,8 +93,7 @@ pub fn lint(sources: &Sources, connector: &str, name: &str) -> Vec<Diagnostic> {
             bodies.push(text);
         }
     }
-    let nodes: Vec<Node<'_>> =
-        bodies.iter().filter_map(|text| Node::parse_json(text.as_bytes()).ok()).collect();
+    let nodes: Vec<Node<'_>> = bodies.iter().filter_map(|text| inbound.read(text.as_bytes()).ok()).collect();
     if nodes.is_empty() {
         return Vec::new();
     }
@@ -264,9 +263,9 @@ impl Run<'_> {
 }
 
 fn check_inbound(inbound: &Inbound, reader: &Reader<'_>, text: &str) -> Vec<String> {
-    let node = match Node::parse_json(text.as_bytes()) {
+    let node = match inbound.read(text.as_bytes()) {
         Ok(node) => node,
-        Err(error) => return vec![format!("the input is no JSON: {error}")],
+        Err(error) => return vec![format!("the input is no {}: {error}", inbound.syntax().kind.title())],
     };
     let zone = reader.text("zone").map(|(zone, _)| zone.to_owned());
     let mapped = inbound.run(&node, &Context { zone, ..Context::default() });

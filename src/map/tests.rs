@@ -7,6 +7,7 @@ use crate::config::sources::Sources;
 use super::{Context, Inbound, Mapped, MappedFact, Node};
 
 mod docs;
+mod formats;
 mod mistakes;
 mod overlay;
 mod property;

@@ -26,6 +26,10 @@ impl<'n> Eval<'_, 'n> {
         }
         let Some(text) = val.text() else {
             let Val::Node(node) = val else { return Ok(None) };
+            if let (Ty::Time, Some((text, format))) = (ty, convert::edifact_time(node)?) {
+                let mods = Mods { formats: vec![format], ..mods.clone() };
+                return Ok(self.instant(&text, &mods, here)?.map(|when| Value::String(when.to_string())));
+            }
             return Err(no_scalar(node));
         };
         let flip = |value: Decimal| {
@@ -85,7 +89,7 @@ impl<'n> Eval<'_, 'n> {
         let exponent = |currency: Currency| self.exponent(currency);
         if let Val::Node(node) = val {
             let get = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
-            let amount = get(&["amount", "value"]);
+            let amount = get(&["amount", "value"]).or_else(|| node.text());
             let code = get(&["currency_code", "currencyCode", "currency"]);
             let Some(amount) = amount else {
                 return Err(Trouble::new(

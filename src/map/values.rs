@@ -44,7 +44,10 @@ impl<'n> Val<'n> {
             Self::Text(text) | Self::Num(text) => Some(text),
             Self::Bool(true) => Some("true"),
             Self::Bool(false) => Some("false"),
-            Self::Node(_) => None,
+            Self::Node(node) => match node.text()? {
+                Cow::Borrowed(text) => Some(text),
+                Cow::Owned(_) => None,
+            },
         }
     }
 }
@@ -110,8 +113,8 @@ impl<'n> Eval<'_, 'n> {
         }
         let raw = match &rule.source {
             Source::Path(path) => {
-                let found =
-                    self.find(path, here)?.into_iter().filter(|node| !node.is_absent()).find_map(Val::of);
+                let nodes = chosen(self.find(path, here)?, &rule.mods.after);
+                let found = nodes.into_iter().filter(|node| !node.is_absent()).find_map(Val::of);
                 found.filter(|val| !self.blank(val, &rule.mods)).inspect(|val| self.note(path, val))
             }
             Source::Const(text) => return Ok(Some(Val::Text(Cow::Owned(text.clone())))),
@@ -155,7 +158,7 @@ impl<'n> Eval<'_, 'n> {
         let raw = match &rule.source {
             Source::Path(path) => {
                 let mut vals = Vec::new();
-                for node in self.find(path, here)? {
+                for node in chosen(self.find(path, here)?, &rule.mods.after) {
                     match node {
                         Node::List(items) => {
                             vals.extend(items.iter().filter(|n| !n.is_absent()).filter_map(Val::of));
@@ -454,4 +457,18 @@ fn variable(val: &Val<'_>) -> expr::Value {
         },
         Val::Node(node) => expr::Value::Text(node.to_json()),
     }
+}
+
+/// Without `after` all; else the one that follows the first of the words that is there.
+fn chosen<'n>(found: Vec<&'n Node<'n>>, after: &[String]) -> Vec<&'n Node<'n>> {
+    if after.is_empty() {
+        return found;
+    }
+    let follows = |word: &String| {
+        let pairs = found.iter().zip(found.iter().skip(1));
+        let mut fit =
+            pairs.filter(|(name, value)| name.text().is_some_and(|text| text == *word) && !value.is_absent());
+        fit.next().map(|(_, value)| *value)
+    };
+    after.iter().find_map(follows).into_iter().collect()
 }

@@ -14,7 +14,7 @@ use crate::connector::webhook;
 use crate::ingest::webhook::UNREAD;
 use crate::map::node::Node;
 use crate::map::path::Path;
-use crate::map::{self, Context};
+use crate::map::{self, Context, Syntax};
 use crate::ports::{Exception, Message, Origin};
 
 /// What a message says.
@@ -149,15 +149,25 @@ fn read_partner(
         Trouble::new("no_connector", format!("connector:{}", account.connector), text)
             .help("see `crossdock check`")
     })?;
-    let node = Node::parse_json(&content.body).map_err(|error| {
+    let action = action(&connector.manifest, message);
+    // How the message is written, the mapping says; overlays do not change it.
+    let syntax = match &action {
+        Some(TopicAction::Map(mapping)) => {
+            let known = world.registry.inbound_for(&account.connector, mapping, None, &account.id);
+            known.map(|inbound| inbound.syntax().clone()).unwrap_or_default()
+        }
+        _ => Syntax::default(),
+    };
+    let node = syntax.read(&content.body).map_err(|error| {
         let cause = format!("invalid:{}:{}", content.account, content.topic);
-        Trouble::new("invalid_payload", cause, format!("the body is no valid JSON: {error}"))
+        let text = format!("the body is no valid {}: {error}", syntax.kind.title());
+        Trouble::new("invalid_payload", cause, text)
     })?;
     reading.client = attribute(&world.config, account, &node).map_err(|text| {
         Trouble::new("unattributed", format!("unattributed:{}", account.id), text)
             .help(format!("add the client's link under [account.{}.link.CLIENT] in config.toml", account.id))
     })?;
-    let mapping = match action(&connector.manifest, message) {
+    let mapping = match action {
         Some(TopicAction::Map(mapping)) if mapping != UNREAD => mapping,
         Some(TopicAction::Ignore) => return Ok(()),
         Some(TopicAction::Reread { read, id }) => {

@@ -4,6 +4,7 @@ mod block;
 mod outbound;
 mod overlay;
 mod rule;
+mod syntax;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl Env {
 /// The path as it must be written so many rows further in.
 fn lifted(path: &Path, levels: usize) -> Path {
     match (path.start(), levels) {
-        (_, 0) | (Start::Root | Start::Record, _) => path.clone(),
+        (_, 0) | (Start::Root | Start::Record | Start::Group, _) => path.clone(),
         (Start::Row, levels) => path.started_at(Start::Up(levels)),
         (Start::Up(up), levels) => path.started_at(Start::Up(up + levels)),
     }
@@ -304,14 +305,7 @@ impl Loaded {
             if let Some((code, at)) = reader.text("currency") {
                 env.currency.extend(self.fixed_currency(code, at).map(|from| (from, 0)));
             }
-            if let Some((format, at)) = reader.text("format")
-                && format != "json"
-            {
-                self.report(
-                    self.error(at, format!("the format `{format}` is not known"))
-                        .help("known: json (the default)"),
-                );
-            }
+            program.syntax = self.syntax(&reader);
             reader.get("doc");
             reader.finish("[mapping]");
         }
@@ -321,8 +315,9 @@ impl Loaded {
             reader.get("doc");
             reader.finish("[nothing]");
         }
+        program.syntax.loops = self.loops(&root, &program.syntax);
         if program.records.is_empty() {
-            program.records.extend(Path::parse("$"));
+            program.records.extend(Path::parse(program.syntax.kind.records()));
         }
         for (key, tree) in root.sub("fact").map(|table| table.entries.as_slice()).unwrap_or_default() {
             program.facts.extend(self.fact(key, tree, &env));

@@ -16,14 +16,14 @@ pub(super) fn lay_over(files: &Files, of: &str, base: &mut Table, over: Table) -
         match key.name.as_str() {
             "overlay" => {}
             "fact" => lay.facts(base, &key, tree),
-            "mapping" | "nothing" => lay.merge(base, key, tree, &|_| false),
+            "mapping" | "nothing" | "loops" => lay.merge(base, key, tree, &|_| false),
             "fragment" => lay.merge(base, key, tree, &|_| true),
             "lookup" => lay.merge(base, key, tree, &|_| true),
             "body" => lay.merge(base, key, tree, &|tree| !is_rule(tree)),
             name => {
                 files.report(files.error(key.place, format!("`{name}` cannot stand in an overlay")).nearest(
                     name,
-                    ["overlay", "fact", "mapping", "nothing", "fragment", "lookup", "body", "test"],
+                    ["overlay", "fact", "mapping", "nothing", "loops", "fragment", "lookup", "body", "test"],
                 ));
             }
         }

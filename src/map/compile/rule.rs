@@ -92,8 +92,8 @@ impl Loaded {
     ) -> Option<Rule> {
         let reader = Reader::new(&self.files, table);
         let when = reader.get("when").map(|tree| Cond::compile(&self.files, tree));
-        let mods = self.mods(&reader, target, inherited);
-        let several = several || mods.split.is_some() && mods.take.is_some();
+        let mods = self.mods(&reader, target, &Mods { after: Vec::new(), ..inherited.clone() });
+        let several = several || mods.split.is_some() && mods.take.is_some() || !mods.after.is_empty();
         let given: Vec<&str> = SOURCES.into_iter().filter(|name| table.get(name).is_some()).collect();
         if given.len() != 1 {
             let (message, help) = match given.as_slice() {
@@ -278,6 +278,13 @@ impl Loaded {
         let mut mods = inherited.clone();
         if let Some(words) = reader.texts("empty") {
             mods.empty = words.into_iter().map(|(word, _)| word.to_owned()).collect();
+        }
+        if let Some(words) = reader.texts("after") {
+            mods.after = words.into_iter().map(|(word, _)| word.to_owned()).collect();
+            if reader.table.get("path").is_none() {
+                let help = "write path = \"*\", after = [\"UP\"]";
+                self.wrong_key(reader, "after", "`after` chooses among the values of a `path`", help);
+            }
         }
         let text = |name: &'static str| reader.text(name).map(|(text, _)| text.to_owned());
         mods.split = text("split").or(mods.split);

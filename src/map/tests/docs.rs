@@ -33,5 +33,5 @@ fn examples_compile_and_their_tests_pass() {
         let compiled = Inbound::compile(&sources, "shopify", "order", &[path]);
         assert!(compiled.is_ok(), "{compiled:?}");
     }
-    assert_eq!((blocks("in").len(), blocks("out").len(), blocks("overlay").len()), (3, 1, 1));
+    assert_eq!((blocks("in").len(), blocks("out").len(), blocks("overlay").len()), (5, 1, 1));
 }
