@@ -135,16 +135,13 @@ impl Mappings {
 
     fn run(&self, golden: &Golden, bytes: &[u8]) -> Outcome {
         let Case { mapping, topic, zone, .. } = &golden.case;
-        let body = match Node::parse_json(bytes) {
-            Ok(body) => body,
-            Err(_) => return Outcome { exceptions: vec!["not_json".to_owned()], ..Outcome::default() },
-        };
         let connector = self.registry.get(&golden.system);
         let mut context = Context { zone: zone.clone(), ..Context::default() };
         if let Some(connector) = connector {
             context.exponents.clone_from(&connector.manifest.exponents);
         }
         let mut outcome = Outcome::default();
+        let mut thin = None;
         let mapping = match (mapping, topic, connector) {
             (Some(mapping), None, _) => mapping.clone(),
             (None, Some(topic), Some(connector)) => {
@@ -157,11 +154,9 @@ impl Mappings {
                         return outcome;
                     }
                     Some(TopicAction::Reread { read, id }) => {
-                        let found = PayloadPath::parse(&id).unwrap();
-                        let id = found.first(&body).and_then(|node| Some(node.text()?.into_owned()));
-                        let id = id.unwrap_or_else(|| "(no id here)".to_owned());
-                        outcome.read_again = Some(format!("{read} {id}"));
-                        connector.manifest.reads[&read].mapping.clone().unwrap()
+                        let mapping = connector.manifest.reads[&read].mapping.clone().unwrap();
+                        thin = Some((read, id));
+                        mapping
                     }
                 }
             }
@@ -171,6 +166,13 @@ impl Mappings {
             Some(connector) => &connector.inbound[&mapping],
             None => &self.alone[&(golden.system.clone(), mapping)],
         };
+        let Ok(body) = inbound.read(bytes) else {
+            return Outcome { exceptions: vec!["unreadable".to_owned()], ..outcome };
+        };
+        if let Some((read, id)) = thin {
+            let id = PayloadPath::parse(&id).unwrap().first(&body).and_then(Node::text);
+            outcome.read_again = Some(format!("{read} {}", id.as_deref().unwrap_or("(no id here)")));
+        }
         let Mapped { facts, errors, nothing } = inbound.run(&body, &context);
         outcome.nothing = nothing;
         outcome.facts = facts.iter().map(MappedFact::to_json).collect();
