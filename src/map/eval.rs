@@ -295,6 +295,9 @@ impl<'p, 'n> Eval<'p, 'n> {
                 }
                 trouble.help("give another path with `first`, or a `default`")
             }
+            Plan::Rows(_) => {
+                Trouble::new("missing", format!("`{}` has no row, and must have one", field.name))
+            }
             _ => trouble,
         }
     }

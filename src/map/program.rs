@@ -82,6 +82,8 @@ pub(super) struct RecordPlan {
 pub(super) struct RowsPlan {
     pub loc: Loc,
     pub when: Option<Cond>,
+    /// Without a single row there is no fact.
+    pub required: bool,
     pub rows: RowSource,
     pub block: Block,
 }

@@ -315,3 +315,19 @@ last_name = { path = "name", as = "last_name" }
     let error = encode(&mapping, &json!({"ref":"1","amount":"12.505 EUR"})).unwrap_err();
     assert!(error.message.contains("body.amount: 12.505 EUR is no whole number of minor units"), "{error}");
 }
+
+#[test]
+fn a_list_that_must_have_a_row() {
+    let mapping = "[fact.placed]\nis = \"order.placed\"\norder = \"id\"\n[fact.placed.lines]\nrequired = true\n\
+                   each = \"lines\"\nref = \"id\"\nquantity = \"q\"\n";
+    assert_eq!(facts(mapping, r#"{"id":1,"lines":[{"id":2,"q":3}]}"#).len(), 1);
+    for none in [r#"{"id":1}"#, r#"{"id":1,"lines":[]}"#] {
+        let found = errors(mapping, none);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, "missing:shop/order:placed.lines");
+        assert_eq!(
+            found[0].1,
+            "mappings/shop/order.in.toml:4:1: placed.lines: `lines` has no row, and must have one"
+        );
+    }
+}

@@ -184,6 +184,7 @@ impl Loaded {
             if let Some(plan) = self.plan(field, tree, env, around) {
                 let asked = match &plan {
                     Plan::Scalar(rule) | Plan::Texts(rule) => rule.mods.required,
+                    Plan::Rows(parts) => parts.iter().any(|part| part.required),
                     _ => false,
                 };
                 plans.push(FieldPlan {
@@ -306,13 +307,14 @@ impl Loaded {
             return None;
         }
         let when = reader.get("when").map(|tree| Cond::compile(&self.files, tree));
+        let required = reader.flag("required").unwrap_or(false);
         let rows = self.row_source(&reader, &mut env);
         self.settings(&reader, &mut env);
         let merged = self.with_fragment(&reader, table);
         let around =
             Around { name: field.name, fields, outer: Some(around), line: self.files.loc(tree.place).line };
-        let block = self.block(&merged, fields, &env, &["when", "use", "part"], &around);
-        Some(RowsPlan { loc: self.files.loc(tree.place), when, rows, block })
+        let block = self.block(&merged, fields, &env, &["when", "use", "part", "required"], &around);
+        Some(RowsPlan { loc: self.files.loc(tree.place), when, required, rows, block })
     }
 
     fn unknown_fields(&self, table: &Table, fields: &[Field], control: &[&str], around: &Around<'_>) {
