@@ -387,6 +387,71 @@ fn a_capture_never_exceeds_the_promise_or_the_total() {
     assert_eq!(bench.content("capture/pi_1").unwrap()["amount"], "15.00 USD");
 }
 
+/// A snapshot whose total stays at its peak, as some storefronts keep it, with what it comes to now beside it.
+fn edited(version: i64, now: u64, peak: u64) -> Value {
+    let mut told = placed(version, &[("l1", "A", peak)]);
+    told["lines"][0]["current"] = json!(now);
+    told["current_total"] = json!(format!("{}.00 USD", now * 10));
+    told
+}
+
+#[test]
+fn an_order_edited_up_and_back_down_needs_only_what_it_comes_to_now() {
+    let mut bench = Bench::new();
+    bench.tell("shop", edited(0, 2, 2)).tell("shop", edited(5, 5, 5)).tell("shop", edited(9, 2, 5));
+    bench.tell("pay", authorised("20.00 USD"));
+    assert_eq!(bench.order().axes.payment, "authorised");
+    assert_eq!(bench.order().waits, Vec::<String>::new());
+    bench.send_all().tell("east", accepted());
+    bench.tell("east", shipped("s1", 60, None, &[("A", 2)]));
+    assert_eq!(bench.content("capture/pi_1").unwrap()["amount"], "20.00 USD");
+
+    // Still at its peak: the promise does not cover it.
+    let mut bench = Bench::new();
+    bench.tell("shop", edited(5, 5, 5)).tell("pay", authorised("20.00 USD"));
+    assert_eq!(bench.order().axes.payment, "pending");
+}
+
+#[test]
+fn the_storefronts_own_word_is_of_what_the_order_comes_to_now() {
+    let mut bench = Bench::new();
+    bench.tell("shop", edited(9, 2, 5)).tell(
+        "shop",
+        json!({ "is": "payment.balance", "order": "1", "version": at(9), "status": "authorized" }),
+    );
+    assert_eq!(bench.order().axes.payment, "authorised");
+    let mut bench = Bench::new();
+    bench.tell("shop", edited(9, 2, 5)).tell(
+        "shop",
+        json!({ "is": "payment.balance", "order": "1", "version": at(9), "status": "authorized",
+                "authorised": "20.00 USD" }),
+    );
+    assert_eq!(bench.order().axes.payment, "authorised");
+}
+
+#[test]
+fn what_is_captured_follows_edits_and_refunds_and_never_exceeds_the_peak() {
+    // Edited down after the promise: only the rest is taken.
+    let mut bench = released(&[("l1", "A", 3)], "30.00 USD");
+    bench.tell("shop", edited(40, 2, 3)).tell("east", shipped("s1", 60, None, &[("A", 2)]));
+    assert_eq!(bench.content("capture/pi_1").unwrap()["amount"], "20.00 USD");
+
+    // A cancellation takes the lines off that have left already; what was agreed before counts.
+    let mut bench = released(&[("l1", "A", 3)], "30.00 USD");
+    bench.tell("east", shipped("s1", 60, None, &[("A", 3)]));
+    bench.tell("shop", edited(70, 0, 3));
+    bench.tell("shop", json!({ "is": "order.cancelled", "order": "1", "at": at(70) }));
+    assert_eq!(bench.order().axes.sale, "cancelled");
+    assert_eq!(bench.content("capture/pi_1").unwrap()["amount"], "30.00 USD");
+}
+
+#[test]
+fn an_order_edited_down_to_nothing_has_nothing_to_pay() {
+    let mut bench = Bench::new();
+    bench.tell("shop", edited(9, 0, 2));
+    assert_eq!(bench.order().axes.payment, "paid");
+}
+
 #[test]
 fn a_refund_waits_for_the_capture() {
     let mut bench = released(&[("l1", "A", 2)], "20.00 USD");

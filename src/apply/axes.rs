@@ -52,12 +52,22 @@ pub fn classify(order: &mut Order) {
     order.phase = phase(&order.axes);
 }
 
-/// What the order comes to in the currency of `money`: its total, or its total in the buyer's currency.
+/// What the order comes to now in the currency of `money`, the shop's or the buyer's. The storefront is the authority:
+/// what it says the order comes to after edits, where it tells that, else its total.
 pub(crate) fn total_in(order: &Order, money: Money) -> Option<Money> {
-    [order.total, order.presentment_total]
+    [order.current_total.or(order.total), order.current_presentment_total.or(order.presentment_total)]
         .into_iter()
         .flatten()
         .find(|total| total.currency() == money.currency())
+}
+
+/// The most that the order ever came to in the currency of `money`, as far as its newest snapshot tells.
+pub(crate) fn peak_in(order: &Order, money: Money) -> Option<Money> {
+    let told = [order.total, order.presentment_total, total_in(order, money)];
+    told.into_iter()
+        .flatten()
+        .filter(|total| total.currency() == money.currency())
+        .reduce(|one, two| if one.compare(two).is_ok_and(Ordering::is_lt) { two } else { one })
 }
 
 /// Disputed, refunded, paid, partly paid, authorised, voided, failed, due later, pending, none: the first that holds.
@@ -66,7 +76,7 @@ fn payment(order: &Order, money: &Standing) -> &'static str {
     let (captured, refunded, promised) = (some(money.captured), some(money.refunded), some(money.authorised));
     let covers = |paid: Money| match total_in(order, paid) {
         Some(total) => paid.compare(total).is_ok_and(Ordering::is_ge),
-        None => order.total.is_none(),
+        None => order.total.is_none() && order.current_total.is_none(),
     };
     if money.disputed {
         return "disputed";
@@ -95,6 +105,10 @@ fn payment(order: &Order, money: &Standing) -> &'static str {
     }
     if promised.is_none() && money.failed {
         return "failed";
+    }
+    // Edited down to nothing.
+    if order.current_total.is_some_and(|total| total.is_zero()) {
+        return "paid";
     }
     if order.terms.as_deref() == Some("unpaid") {
         return "due_later";

@@ -16,8 +16,8 @@ mod subject;
 mod tracking;
 mod warehouse;
 
-pub(crate) use axes::total_in;
 pub use axes::{classify, phase};
+pub(crate) use axes::{peak_in, total_in};
 pub(crate) use payment::open_promise;
 pub use project::project_order;
 pub use stock::{StockKey, apply_stock, quantity_age, stock_each, stock_key};

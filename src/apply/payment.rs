@@ -300,7 +300,7 @@ fn standing(
 /// The storefront's word counts where it gives no level.
 fn word(draft: &mut Draft<'_>, standing: &mut Standing, level: &Balance, gateway: bool) {
     let Some(word) = level.status.as_deref() else { return };
-    let total = draft.order.total;
+    let total = draft.order.current_total.or(draft.order.total);
     match word.to_lowercase().as_str() {
         "paid" | "captured" | "complete" | "completed" if level.captured.is_none() => {
             standing.captured = most(standing.captured, total);

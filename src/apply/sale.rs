@@ -44,6 +44,9 @@ fn head(draft: &mut Draft<'_>, ledger: &Ledger<'_>, fact: &Fact, placed: &Placed
     order.currency = placed.currency.or(placed.total.map(|total| total.currency()));
     order.total = placed.total;
     order.presentment_total = placed.presentment_total;
+    let priced = priced(ledger, fact, placed);
+    order.current_total = priced.and_then(|placed| placed.current_total);
+    order.current_presentment_total = priced.and_then(|placed| placed.current_presentment_total);
     order.subtotal = placed.subtotal;
     order.tax = placed.tax;
     order.discount = placed.discount;
@@ -68,6 +71,26 @@ fn head(draft: &mut Draft<'_>, ledger: &Ledger<'_>, fact: &Fact, placed: &Placed
     {
         draft.unknown_word(&fact.account, "terms", terms);
     }
+}
+
+/// The snapshot that tells what the order comes to now: the newest; of an order that the storefront cancelled the newest
+/// from before, because a cancellation takes off what may have left already.
+fn priced<'a>(ledger: &Ledger<'a>, newest: &Fact, placed: &'a Placed) -> Option<&'a Placed> {
+    let cancelled = ledger
+        .pick(|body| matches!(body, Body::Cancelled(_)).then_some(()))
+        .filter(|(fact, ())| fact.account == newest.account)
+        .filter_map(|(fact, ())| fact.header.at)
+        .min();
+    let Some(cancelled) = cancelled.map(|at| Version::Time(at.instant())) else { return Some(placed) };
+    ledger
+        .pick(|body| if let Body::Placed(placed) = body { Some(placed) } else { None })
+        .filter(|(fact, _)| fact.account == newest.account)
+        .filter(|(fact, _)| {
+            let version = Version::read(fact.header.version.as_deref());
+            version.against(&cancelled).is_some_and(Ordering::is_lt)
+        })
+        .max_by_key(|(fact, _)| Age::of(fact))
+        .map(|(_, placed)| placed)
 }
 
 fn order_line(line: &Line, parents: &[&str]) -> OrderLine {

@@ -214,8 +214,10 @@ record! {
             email: Option<String>,
             /// The buyer's telephone number (personal).
             phone: Option<String>,
-            /// What the buyer pays, all in.
+            /// What the buyer pays, all in. Some storefronts keep it at its peak when an order is edited.
             total: Option<Money>,
+            /// What the buyer pays now, after edits and refunds, where the storefront tells it besides `total`.
+            current_total: Option<Money>,
             /// Lines before shipping and tax.
             subtotal: Option<Money>,
             /// All taxes.
@@ -224,6 +226,8 @@ record! {
             discount: Option<Money>,
             /// What the buyer pays in the buyer's own currency.
             presentment_total: Option<Money>,
+            /// `current_total` in the buyer's own currency.
+            current_presentment_total: Option<Money>,
             /// Currency of the shop.
             currency: Option<Currency>,
             /// `paid`: released once money is authorised or captured; `unpaid`: pays later (invoice, cash on delivery).

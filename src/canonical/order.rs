@@ -466,12 +466,19 @@ pub struct Order {
     /// Currency of the shop.
     #[serde(default)]
     pub currency: Option<Currency>,
-    /// What the buyer pays.
+    /// What the buyer pays; at its peak, where the storefront keeps it there.
     #[serde(default)]
     pub total: Option<Money>,
+    /// What the buyer pays now, after edits and refunds, where the storefront tells it besides. Of a cancelled order:
+    /// what it was before.
+    #[serde(default)]
+    pub current_total: Option<Money>,
     /// What the buyer pays in the buyer's own currency.
     #[serde(default)]
     pub presentment_total: Option<Money>,
+    /// `current_total` in the buyer's own currency.
+    #[serde(default)]
+    pub current_presentment_total: Option<Money>,
     /// Lines before shipping and tax.
     #[serde(default)]
     pub subtotal: Option<Money>,
@@ -583,7 +590,9 @@ impl Order {
             channel: None,
             currency: None,
             total: None,
+            current_total: None,
             presentment_total: None,
+            current_presentment_total: None,
             subtotal: None,
             tax: None,
             discount: None,

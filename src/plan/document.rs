@@ -33,7 +33,7 @@ pub(super) fn head(order: &Order) -> Value {
         "placed_at": order.placed_at,
         "channel": order.channel,
         "currency": order.currency,
-        "total": order.total,
+        "total": order.current_total.or(order.total),
         "subtotal": order.subtotal,
         "tax": order.tax,
         "discount": order.discount,

@@ -1,10 +1,11 @@
 //! Money at the gateway: captures, voids, refunds.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::document::trouble;
 use super::slot::{Want, heard};
-use crate::apply::{open_promise, total_in};
+use crate::apply::{open_promise, peak_in, total_in};
 use crate::canonical::order::Payment;
 use crate::canonical::{AccountId, Class, Exception, Intent, Money, Order};
 use crate::config::model::{CaptureRule, Flow, RefundRule};
@@ -55,15 +56,8 @@ fn captures(
         let slot = format!("capture/{}", payment.r#ref);
         let Some(promised) = open_promise(payment) else { continue };
         let currency = promised.currency().code().to_owned();
-        let left = *owed.entry(currency.clone()).or_insert_with(|| {
-            let total = total_in(order, promised).unwrap_or(promised);
-            payments
-                .iter()
-                .filter_map(|payment| payment.captured)
-                .fold(total, |left, captured| left.minus(captured).unwrap_or(left))
-        });
-        let amount =
-            if left.compare(promised).is_ok_and(std::cmp::Ordering::is_lt) { left } else { promised };
+        let left = *owed.entry(currency.clone()).or_insert_with(|| to_capture(order, payments, promised));
+        let amount = least(left, promised);
         if amount.is_zero() || amount.amount().is_sign_negative() {
             continue;
         }
@@ -78,6 +72,25 @@ fn captures(
             );
         }
     }
+}
+
+fn least(one: Money, two: Money) -> Money {
+    if one.compare(two).is_ok_and(Ordering::is_lt) { one } else { two }
+}
+
+/// What is still to be taken in the currency of `promised`. What the order comes to now is less what was refunded; that
+/// was taken before. But never more in all than the order ever came to.
+fn to_capture(order: &Order, payments: &[&Payment], promised: Money) -> Money {
+    let now = total_in(order, promised).unwrap_or(promised);
+    let due = payments
+        .iter()
+        .filter_map(|payment| payment.refunded)
+        .fold(now, |due, refunded| due.plus(refunded).unwrap_or(due));
+    let due = least(due, peak_in(order, promised).unwrap_or(promised));
+    payments
+        .iter()
+        .filter_map(|payment| payment.captured)
+        .fold(due, |left, captured| left.minus(captured).unwrap_or(left))
 }
 
 /// After a cancellation in time a promise of which nothing was or may be captured is dropped.
@@ -120,8 +133,7 @@ fn refunds(
     for refund in &order.refunds {
         let Some(amount) = refund.amount.filter(|amount| !amount.is_zero()) else { continue };
         let none = held.is_empty();
-        let enough =
-            held.iter_mut().find(|(_, held)| held.compare(amount).is_ok_and(std::cmp::Ordering::is_ge));
+        let enough = held.iter_mut().find(|(_, held)| held.compare(amount).is_ok_and(Ordering::is_ge));
         match enough {
             Some((payment, held)) => {
                 *held = held.minus(amount).unwrap_or(*held);

@@ -46,8 +46,10 @@ pub struct OrderEntry {
     pub expect: Expect,
     /// How it was paid.
     pub payment: Payment,
-    /// All in, as ordered, minor units.
+    /// All in, as it is now, minor units.
     pub total: i64,
+    /// The most that it came to before it was edited.
+    pub peak: i64,
     /// ISO 4217.
     pub currency: String,
     /// Whether the store cancelled it.
@@ -228,7 +230,8 @@ impl World {
             name: order.name(),
             expect: order.spec.expect,
             payment: order.spec.payment,
-            total: order.total(false),
+            total: order.total(true),
+            peak: order.total(false),
             currency: order.currency.clone(),
             cancelled: order.cancelled.is_some(),
             edited: order.edited,
@@ -352,8 +355,8 @@ impl Ledger {
                 if gateway.captures.len() > 1 {
                     say(format!("was captured {} times", gateway.captures.len()));
                 }
-                if gateway.captured > order.total {
-                    say(format!("{} was captured of {}", gateway.captured, order.total));
+                if gateway.captured > order.peak {
+                    say(format!("{} was captured of {}", gateway.captured, order.peak));
                 }
                 let (paid, asked): (i64, i64) =
                     (gateway.refunds.iter().sum(), order.refunds_asked.iter().sum());

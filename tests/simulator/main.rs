@@ -16,6 +16,7 @@
 mod clock;
 mod crash;
 mod disk;
+mod edits;
 mod histories;
 mod permutations;
 mod stage;

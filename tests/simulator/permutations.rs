@@ -31,12 +31,12 @@ fn act<T>(stage: &Stage, work: impl FnOnce(&mut World) -> T) -> T {
     work(&mut partners)
 }
 
-/// What a whole life of one order made the partners send: placed, changed to two units and back again within seconds,
+/// What a whole life of one order made the partners send: placed, changed to five units and back again within seconds,
 /// paid, sent, under way.
 fn record() -> Vec<Delivery> {
     let (mut stage, id) = fresh();
     stage.run(Duration::from_millis(400), &mut |_| false);
-    act(&stage, |world| world.edit_order(id, &[("TEA-01".to_owned(), 2)])).unwrap();
+    act(&stage, |world| world.edit_order(id, &[("TEA-01".to_owned(), 5)])).unwrap();
     stage.run(Duration::from_millis(1100), &mut |_| false);
     act(&stage, |world| world.edit_order(id, &[("TEA-01".to_owned(), 3)])).unwrap();
     stage.run(Duration::from_millis(1100), &mut |_| false);

@@ -130,7 +130,7 @@ impl World {
         let id = self.shop.id(7_000_000_000_000);
         let at = self.now;
         let order = &mut self.shop.orders[index];
-        let amount = order.total(false);
+        let amount = order.total(true);
         order.financial = if taken { "paid" } else { "authorized" };
         order.transactions.push(Transaction {
             id,
@@ -139,6 +139,7 @@ impl World {
             at,
             parent: None,
         });
+        stripe::price(self, &intent, amount);
         if taken {
             stripe::take(self, &intent);
         } else {

@@ -240,8 +240,11 @@ fn refund(order: &StoreOrder, index: usize) -> Value {
 pub(super) fn order(settings: &Settings, it: &StoreOrder) -> Value {
     let currency = it.currency.as_str();
     let (total, now) = (it.total(false), it.total(true));
-    let authorised = if it.financial == "authorized" { total } else { 0 };
-    let received = if it.financial == "pending" || it.financial == "authorized" { 0 } else { total };
+    let moved = |kind: &str| -> i64 {
+        it.transactions.iter().filter(|moved| moved.kind == kind).map(|moved| moved.amount).sum()
+    };
+    let authorised = if it.financial == "authorized" { moved("authorization") } else { 0 };
+    let received = moved("sale");
     let whole = it.lines.iter().all(|line| line.fulfilled >= line.current);
     let place = it.place.as_ref().map(|place| address(it, place));
     let shipping_line = json!({

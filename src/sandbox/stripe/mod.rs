@@ -151,6 +151,13 @@ pub(super) fn open(world: &mut World, amount: i64, currency: &str, order: u64, n
     id
 }
 
+/// The checkout asks for another amount, before it is paid.
+pub(super) fn price(world: &mut World, id: &str, amount: i64) {
+    if let Some(intent) = world.gateway.intents.iter_mut().find(|intent| intent.id == id) {
+        intent.amount = amount;
+    }
+}
+
 /// The buyer's bank promises the money.
 pub(super) fn authorise(world: &mut World, id: &str) {
     if let Some(intent) = world.gateway.intents.iter_mut().find(|intent| intent.id == id) {
