@@ -243,7 +243,7 @@ fn breaches(files: &[(String, String)]) -> Vec<String> {
             if !matches!(top, "io" | "app") && used == Some("io") {
                 breach("only app names anything of io", path);
             }
-            if top == "io" && used.is_some_and(|used| STAGES.contains(&used) && !plain_helper(path)) {
+            if top == "io" && used.is_some_and(|used| STAGES.contains(&used)) {
                 breach("io imports no stage", path);
             }
             if external == "backoff" && top != "retry" {
@@ -263,11 +263,6 @@ fn breaches(files: &[(String, String)]) -> Vec<String> {
         }
     }
     found
-}
-
-/// Pure helpers that live beside a stage and that stores must agree with: which shard a message belongs to.
-fn plain_helper(path: &str) -> bool {
-    path.starts_with("crate::inbox::shard")
 }
 
 /// Crates that are not of data, as far as pure modules might be tempted.

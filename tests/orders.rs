@@ -453,6 +453,33 @@ fn an_order_edited_down_to_nothing_has_nothing_to_pay() {
 }
 
 #[test]
+fn snapshots_of_one_version_are_told_apart_by_when_they_were_told() {
+    let told = |quantity: u64, millis: i64| {
+        let mut told = placed(0, &[("l1", "A", quantity)]);
+        let when = at(0) + jiff::SignedDuration::from_millis(millis);
+        told["told"] = json!(when);
+        told
+    };
+    // A, B, A within the second that the version knows, and a copy of each, in every order.
+    let messages = [told(2, 100), told(5, 300), told(2, 700)];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut bench = Bench::new();
+        for index in order {
+            bench.tell("shop", messages[index].clone()).tell("shop", messages[index].clone());
+        }
+        assert_eq!(bench.facts.len(), 3, "A, B, A stays three");
+        assert_eq!(bench.order().lines[0].ordered, 2, "{order:?}");
+        // What a poll read after them knows better than either.
+        bench.tell("shop", told(4, 9000));
+        assert_eq!(bench.order().lines[0].ordered, 4, "{order:?}");
+    }
+    // A version beats any clock.
+    let mut bench = Bench::new();
+    bench.tell("shop", placed(1, &[("l1", "A", 3)])).tell("shop", told(2, 9000));
+    assert_eq!(bench.order().lines[0].ordered, 3);
+}
+
+#[test]
 fn a_refund_waits_for_the_capture() {
     let mut bench = released(&[("l1", "A", 2)], "20.00 USD");
     bench.tell(

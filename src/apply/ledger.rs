@@ -41,12 +41,19 @@ impl Version {
     }
 }
 
-/// How new a fact is among those of its subject: version, then instant, then identity. When we heard it counts only for
-/// facts that carry neither a version nor an instant, for then nothing else can tell.
+/// The newest of some versions, as told.
+#[must_use]
+pub fn newest_version<'a>(versions: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    versions.max_by_key(|version| Version::read(Some(version)))
+}
+
+/// How new a fact is among those of its subject: version, then instant, then when it was told by a finer clock, then
+/// identity. When we heard it counts only for facts that carry none of these, for then nothing else can tell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Age {
     version: Version,
     at: Option<Timestamp>,
+    told: Option<Timestamp>,
     heard: Option<Timestamp>,
     id: FactId,
 }
@@ -59,8 +66,9 @@ impl Age {
             Body::Placed(_) => None,
             _ => fact.header.at.map(|at| at.instant()),
         };
-        let heard = (version == Version::None && at.is_none()).then_some(fact.heard);
-        Self { version, at, heard, id: fact.id }
+        let told = fact.header.told.map(|told| told.instant());
+        let heard = (version == Version::None && at.is_none() && told.is_none()).then_some(fact.heard);
+        Self { version, at, told, heard, id: fact.id }
     }
 }
 

@@ -18,6 +18,7 @@ mod warehouse;
 
 pub use axes::{classify, phase};
 pub(crate) use axes::{peak_in, total_in};
+pub use ledger::newest_version;
 pub(crate) use payment::open_promise;
 pub use project::project_order;
 pub use stock::{StockKey, apply_stock, quantity_age, stock_each, stock_key};

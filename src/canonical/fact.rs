@@ -44,6 +44,9 @@ record! {
             at: Option<When>,
             /// The partner's version of the subject: a number, a time or a text that sorts.
             version: Option<String>,
+            /// When it was told, by a clock finer than the version: decides among snapshots of one version. Where the
+            /// mapping does not tell, the daemon does: `told` of `[webhook]`; for what it reads itself, when it read.
+            told: Option<When>,
         }
     }
 }
@@ -611,6 +614,17 @@ macro_rules! facts {
             #[must_use]
             pub fn kind(&self) -> FactKind {
                 match self { $( Self::$variant(_) => FactKind($name), )* }
+            }
+
+            /// Whether it shows a thing as it is at one moment, so that a later one stands in its place; others are
+            /// events that stay true.
+            #[must_use]
+            pub fn is_snapshot(&self) -> bool {
+                matches!(
+                    self,
+                    Self::Placed(_) | Self::Held(_) | Self::Balance(_) | Self::Disputed(_) | Self::Shipped(_)
+                        | Self::Recorded(_) | Self::LabelBought(_) | Self::LabelRefunded(_) | Self::Returned(_)
+                )
             }
         }
         /// All kinds: name, meaning and fields.

@@ -169,6 +169,10 @@ pub struct Webhook {
     pub answer: String,
     /// Headers that are kept with the message.
     pub keep_headers: Vec<String>,
+    /// Where the partner says when it told this, by a clock finer than its versions.
+    pub told: Option<Source>,
+    /// Where the name of what it is about stands, the first that is there. Paths are plain keys.
+    pub about: Vec<Source>,
 }
 
 /// What is done with a topic.

@@ -17,6 +17,7 @@ pub mod template;
 pub mod webhook;
 
 mod answer;
+mod glance;
 mod read;
 
 pub use registry::{Connector, Registry, load};

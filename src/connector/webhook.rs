@@ -2,8 +2,14 @@
 
 use thiserror::Error;
 
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
+
 use super::answer;
+use super::glance::glance;
 use super::manifest::{Source, TopicAction, Webhook};
+use crate::canonical::When;
 use crate::map::node::Node;
 
 /// A webhook, understood as far as its envelope goes.
@@ -84,6 +90,36 @@ pub fn read(
     Ok(Hook { topic, event_id, action })
 }
 
+/// When the partner told it, by its finer clock: RFC 3339, or seconds since 1970 with a fraction.
+#[must_use]
+pub fn told(webhook: &Webhook, headers: &[(String, String)], body: &Node<'_>) -> Option<When> {
+    let text = answer::value(webhook.told.as_ref()?, headers, Some(body))?;
+    if let Ok(when) = text.parse::<When>() {
+        return Some(when);
+    }
+    let micros = text.parse::<Decimal>().ok()?.checked_mul(Decimal::from(1_000_000))?;
+    Timestamp::from_microsecond(micros.trunc().to_i64()?).ok().map(When::utc)
+}
+
+/// What the message calls the thing that it is about, without the path before an id (`gid://shop/Order/7` is `7`).
+/// `about` names the places in order; the first that is there counts.
+#[must_use]
+pub fn about(about: &[Source], headers: &[(String, String)], body: &[u8]) -> Option<String> {
+    let paths: Vec<&str> = about
+        .iter()
+        .filter_map(|source| match source {
+            Source::Path(path) => Some(path.as_str()),
+            Source::Header(_) => None,
+        })
+        .collect();
+    let mut found = glance(body, &paths).into_iter();
+    let name = about.iter().find_map(|source| match source {
+        Source::Header(name) => answer::header(headers, name).map(ToOwned::to_owned),
+        Source::Path(_) => found.next().flatten(),
+    })?;
+    name.rsplit('/').next().map(ToOwned::to_owned)
+}
+
 /// What the manifest says is done with `topic`.
 #[must_use]
 pub fn action(webhook: &Webhook, topic: &str) -> Option<TopicAction> {
@@ -106,6 +142,29 @@ fn fits(pattern: &str, topic: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_name_that_is_there_tells_what_it_is_about() {
+        let places = [
+            Source::Header("X-Order".to_owned()),
+            Source::Path("order_id".to_owned()),
+            Source::Path("order_edit.order_id".to_owned()),
+            Source::Path("id".to_owned()),
+        ];
+        let header = vec![("x-order".to_owned(), "9".to_owned())];
+        for (headers, body, expected) in [
+            (&header[..], r#"{"id": 1}"#, Some("9")),
+            (&[], r#"{"id": 1, "order_id": 2, "lines": [{"id": 3}]}"#, Some("2")),
+            (&[], r#"{"id": 1, "order_edit": {"id": 4, "order_id": "gid://shop/Order/5"}}"#, Some("5")),
+            (&[], r#"{"order_id": null, "id": 9007199254740993}"#, Some("9007199254740993")),
+            (&[], r#"{"id": {"id": 7}}"#, None),
+            (&[], r#"[{"id": 7}]"#, None),
+            (&[], r#"{"id": "6", "broken"#, Some("6")),
+            (&[], "no json", None),
+        ] {
+            assert_eq!(about(&places, headers, body.as_bytes()).as_deref(), expected, "{body}");
+        }
+    }
 
     #[test]
     fn patterns_fit_from_end_to_end() {

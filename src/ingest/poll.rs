@@ -19,8 +19,8 @@ use crate::connector::request::{self, Fill};
 use crate::deliver::call::{Call, Unsent};
 use crate::deliver::limiter::{Share, Taken};
 use crate::deliver::{Shared, View};
-use crate::map::Node;
-use crate::ports::{Hint, NewMessage, Origin, PollState, shard};
+use crate::inbox;
+use crate::ports::{Hint, NewMessage, Origin, PollState};
 use crate::retry::{self, Failure, Next, jitter, later};
 
 /// Pages that one run takes before others have their turn.
@@ -35,7 +35,7 @@ const REFUSED: u32 = 3;
 pub struct Track {
     /// Its interval.
     pub every: Duration,
-    /// When it runs next.
+    /// When it runs next; since when it waits, once that is past.
     pub next: Timestamp,
     /// The cursor was looked at.
     pub known: bool,
@@ -135,7 +135,9 @@ pub async fn resume(shared: &Shared, name: &str, track: Track, now: Timestamp) -
 
 /// Why a run stopped before its end.
 enum Stop {
-    /// The limit or the lease: not the poll's fault.
+    /// The limit is used up: it stays due, and goes on when its turn comes.
+    Limit(String),
+    /// The store or the lease: not the poll's fault.
     Wait(Timestamp, String),
     /// The partner or the store did not play along.
     Failed(Verdict),
@@ -179,8 +181,8 @@ pub async fn run_once(
             Some(taken) => taken,
             None => match shared.take(&format!("poll.{name}"), Share::Poll) {
                 Ok(taken) => taken,
-                Err(until) => {
-                    let stop = Stop::Wait(until, "the limit is used up".to_owned());
+                Err(_) => {
+                    let stop = Stop::Limit("the limit is used up".to_owned());
                     return stopped(shared, view, name, track, stop).await;
                 }
             },
@@ -235,7 +237,7 @@ async fn one_page(
     let marks: Vec<Mark> = found.items.iter().map(|item| mark(item)).collect();
     let fresh = found.items.iter().zip(&marks).filter(|(_, mark)| !known.contains(mark));
     let messages: Vec<NewMessage> =
-        fresh.map(|(item, _)| message(shared, read, &operation, item, Vec::new())).collect();
+        fresh.map(|(item, _)| message(shared, view, read, &operation, (item, Vec::new()))).collect();
     let mut next = Cursor { ..cursor.clone() };
     let newest = run.newest.max(found.newest);
     let mut seen: Vec<Mark> = run.seen.0.iter().copied().chain(marks).collect();
@@ -258,11 +260,12 @@ async fn one_page(
 /// An item as a message.
 pub(crate) fn message(
     shared: &Shared,
+    view: &View,
     read: &Read,
     topic: &str,
-    item: &Bytes,
-    headers: Vec<(String, String)>,
+    (item, headers): (&Bytes, Vec<(String, String)>),
 ) -> NewMessage {
+    let shard = inbox::shard(&shared.account, view.manifest(), &headers, item);
     NewMessage {
         account: shared.account.clone(),
         origin: Origin::Poll,
@@ -273,16 +276,9 @@ pub(crate) fn message(
         body: item.clone(),
         received: shared.now(),
         priority: 1,
-        shard: shard(&shared.account, &reference(item)),
+        shard,
         context: None,
     }
-}
-
-/// What an item calls itself, where that is easily seen: messages about one thing share a shard.
-fn reference(item: &[u8]) -> String {
-    let Ok(node) = Node::parse_json(item) else { return String::new() };
-    let id = ["order_id", "order", "id"].iter().find_map(|key| node.get(key).and_then(Node::text));
-    id.map_or_else(|| hex::encode(mark(item)), std::borrow::Cow::into_owned)
 }
 
 /// The mark of an item: the beginning of its digest.
@@ -342,7 +338,7 @@ fn refused(message: String) -> Verdict {
 
 fn unsent_stop(shared: &Shared, unsent: &Unsent) -> Stop {
     match unsent {
-        Unsent::Limit(until) => Stop::Wait(*until, unsent.to_string()),
+        Unsent::Limit(_) => Stop::Limit(unsent.to_string()),
         Unsent::Token(message) => Stop::Failed(Verdict {
             class: Outcome::Failed(ErrorClass::RefreshToken),
             message: message.clone(),
@@ -372,6 +368,7 @@ async fn finished(shared: &Shared, name: &str, track: Track) -> Track {
 
 async fn stopped(shared: &Shared, view: &View, name: &str, track: Track, stop: Stop) -> Track {
     let verdict = match stop {
+        Stop::Limit(error) => return Track { next: shared.now(), error: Some(error), ..track },
         Stop::Wait(next, error) => return Track { next, error: Some(error), ..track },
         Stop::Failed(verdict) => verdict,
     };

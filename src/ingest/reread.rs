@@ -81,7 +81,8 @@ pub async fn run_once(
         }
         Ok((items, _)) => {
             let headers = vec![(NUMBER.to_owned(), number.to_string())];
-            let messages = items.iter().map(|item| message(shared, read, &subject, item, headers.clone()));
+            let messages =
+                items.iter().map(|item| message(shared, view, read, &subject, (item, headers.clone())));
             keep(shared, &ask, messages.collect()).await
         }
         Err(NoItems::Verdict(verdict)) if verdict.class == Outcome::Failed(ErrorClass::Rejected) => {

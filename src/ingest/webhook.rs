@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::backlog::Backlog;
-use crate::canonical::{AccountId, ids};
+use crate::canonical::AccountId;
 use crate::config::model::Account;
 use crate::config::world::World;
-use crate::connector::manifest::{TopicAction, Webhook};
+use crate::connector::manifest::{Source, TopicAction, Webhook};
 use crate::connector::{signature, webhook};
-use crate::ports::{self, Accepted, Bus, Clock, Hint, NewMessage, Origin, Store, StoreError};
+use crate::inbox;
+use crate::ports::{Accepted, Bus, Clock, Hint, NewMessage, Origin, Store, StoreError};
 
 /// Takes webhooks of all accounts.
 #[derive(Clone)]
@@ -107,7 +108,7 @@ impl Intake {
             metrics::counter!("crossdock_webhooks_total", "account" => id.0.clone(), "outcome" => "over_quota").increment(1);
             return HookAnswer::busy("too many messages of this account wait");
         }
-        let shard = ports::shard(&id, &hex::encode(ids::digest(&[&String::from_utf8_lossy(&body)])));
+        let shard = inbox::shard(&id, &connector.manifest, headers, &body);
         let message = NewMessage {
             account: id.clone(),
             origin: Origin::Webhook,
@@ -164,6 +165,10 @@ fn signing_secrets<'a>(hook: &Webhook, account: &'a Account) -> &'a [secrecy::Se
 }
 
 fn kept_headers(hook: &Webhook, headers: &[(String, String)]) -> Vec<(String, String)> {
-    let kept = |name: &str| hook.keep_headers.iter().any(|keep| keep.eq_ignore_ascii_case(name));
+    let told = match &hook.told {
+        Some(Source::Header(name)) => Some(name),
+        _ => None,
+    };
+    let kept = |name: &str| hook.keep_headers.iter().chain(told).any(|keep| keep.eq_ignore_ascii_case(name));
     headers.iter().filter(|(name, _)| kept(name)).cloned().collect()
 }

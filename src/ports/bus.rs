@@ -28,7 +28,7 @@ pub enum Hint {
 /// How many shards the inbox has.
 pub const INBOUND_SHARDS: u16 = 16;
 
-/// The shard of a message of `account` about `reference`: see `inbox::shard`.
+/// The shard of what `account` says about `reference`.
 #[must_use]
 pub fn shard(account: &AccountId, reference: &str) -> u16 {
     let digest = digest(&["shard", account.as_str(), reference]);

@@ -47,7 +47,7 @@ pub struct NewMessage {
     pub received: Timestamp,
     /// Queue: 0 before 1 before 2 (webhooks and answers, polls, backfills).
     pub priority: u8,
-    /// 0 to [`INBOUND_SHARDS`]; see `inbox::shard`.
+    /// 0 to [`INBOUND_SHARDS`]: for a partner's message by `inbox::shard`, for one of our own by the entity.
     pub shard: u16,
     /// For answers: the intent. For facts: the entity.
     pub context: Option<String>,

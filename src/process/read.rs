@@ -6,11 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::apply;
 use crate::canonical::{AccountId, Body, ClientId, EntityId, Fact, MessageId, When};
 use crate::config::model::{Account, Config};
 use crate::config::world::World;
 use crate::connector::manifest::{Manifest, TopicAction};
 use crate::connector::webhook;
+use crate::ingest::reread;
 use crate::ingest::webhook::UNREAD;
 use crate::map::node::Node;
 use crate::map::path::Path;
@@ -196,8 +198,18 @@ fn read_partner(
     for error in mapped.errors {
         reading.except(now, &error.kind, error.cause, error.message, error.help);
     }
+    let told = told(&connector.manifest, message, &node);
+    let versions: Vec<Option<String>> = mapped.facts.iter().map(|fact| fact.header.version.clone()).collect();
+    let newest = apply::newest_version(versions.iter().filter_map(Option::as_deref));
     for fact in mapped.facts {
         let mut header = fact.header;
+        // What rides along with an older version of its own did not change when the message was told.
+        if header.told.is_none()
+            && fact.body.is_snapshot()
+            && (header.version.is_none() || header.version.as_deref() == newest)
+        {
+            header.told = told;
+        }
         if content.origin == Origin::Answer && header.our.is_none() {
             header.our.clone_from(&content.context);
         }
@@ -218,6 +230,21 @@ fn read_partner(
         });
     }
     Ok(())
+}
+
+/// When the message was told, by the finest clock at hand: the partner's own, or ours for what we read ourselves.
+fn told(manifest: &Manifest, message: &Message, node: &Node<'_>) -> Option<When> {
+    let content = &message.content;
+    match content.origin {
+        Origin::Webhook => webhook::told(manifest.webhook.as_ref()?, &content.headers, node),
+        Origin::Poll => {
+            let number = content.headers.iter().find(|(name, _)| name == reread::NUMBER);
+            let number = number.and_then(|(_, number)| number.parse().ok());
+            let read = number.and_then(|number| Timestamp::from_microsecond(number).ok());
+            Some(When::utc(read.unwrap_or(content.received)))
+        }
+        Origin::Answer | Origin::File | Origin::Fact => None,
+    }
 }
 
 /// What the manifest in force says of the message's topic. Polls and answers carry their mapping's name.

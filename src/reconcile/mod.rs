@@ -202,7 +202,7 @@ async fn compare(
         .collect();
     let orders_here = !listed.is_empty();
     let missing = unknown(shared, listed, &mut run).await.map_err(|error| error.to_string())?;
-    heal(shared, read, ledger, missing).await.map_err(|error| error.to_string())?;
+    heal(shared, view, read, ledger, missing).await.map_err(|error| error.to_string())?;
     // A list without orders is none to compare.
     let next = found.next.filter(|_| orders_here);
     let more = next.is_some();
@@ -250,6 +250,7 @@ async fn unknown(
 /// Reads what is missing into the inbox, each once.
 async fn heal(
     shared: &Shared,
+    view: &View,
     read: &Read,
     ledger: &mut Ledger,
     missing: Vec<(String, bytes::Bytes)>,
@@ -263,7 +264,7 @@ async fn heal(
         .increment(u64::try_from(new.len()).unwrap_or(0));
     let topic = format!("poll.{}", read.name);
     let messages: Vec<_> =
-        new.iter().map(|(_, item)| message(shared, read, &topic, item, Vec::new())).collect();
+        new.iter().map(|(_, item)| message(shared, view, read, &topic, (item, Vec::new()))).collect();
     let shards: std::collections::BTreeSet<u16> = messages.iter().map(|message| message.shard).collect();
     shared.deps.store.accept(messages, None).await?;
     for shard in shards {

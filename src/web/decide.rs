@@ -9,8 +9,7 @@ use super::view::order;
 use super::{Shared, say};
 use crate::canonical::fact::{Decision, Header};
 use crate::canonical::{Body, EntityId, Fact, IntentId, IntentState, MessageId, Order};
-use crate::inbox;
-use crate::ports::{Accepted, ExceptionQuery, Hint, NewMessage, Origin, Remedy};
+use crate::ports::{self, Accepted, ExceptionQuery, Hint, NewMessage, Origin, Remedy};
 
 /// Decisions about an order as a whole.
 pub const ORDER: [&str; 3] = ["release_hold", "cancel", "close"];
@@ -68,7 +67,7 @@ pub async fn order(web: &Shared, name: &str, asked: Asked) -> Result<Decided, Ap
     let fact = fact_of(&asked, &format!("{now}-{:x}", web.clock.random()), now);
     let account = fact.account.clone();
     let message = NewMessage {
-        shard: inbox::shard(&account, record.id.as_str()),
+        shard: ports::shard(&account, record.id.as_str()),
         event_id: Some(format!("decided/{}", fact.id)),
         account,
         origin: Origin::Fact,

@@ -2,7 +2,9 @@
 
 use super::Scope;
 use super::values::{Place, path, source};
-use crate::connector::manifest::{Digest, Encoding, HmacScheme, KeyForm, Signature, TopicAction, Webhook};
+use crate::connector::manifest::{
+    Digest, Encoding, HmacScheme, KeyForm, Signature, Source, TopicAction, Webhook,
+};
 use crate::connector::template::Template;
 use crate::tables::{Table, Value};
 
@@ -22,6 +24,8 @@ impl Scope<'_> {
         let topics = topics.and_then(|value| value.table()).map(|topics| self.topics(&topics));
         let answer = table.text("answer").unwrap_or_default();
         let keep_headers = table.texts("keep_headers").unwrap_or_default();
+        let told = table.get("told").and_then(|value| source(&value, &[]));
+        let about = table.get("about").map_or_else(usual_names, |value| about(&value));
         table.finish();
         Some(Webhook {
             topic: topic?,
@@ -31,6 +35,8 @@ impl Scope<'_> {
             topics: topics?,
             answer,
             keep_headers,
+            told,
+            about,
         })
     }
 
@@ -166,6 +172,33 @@ impl Scope<'_> {
             wrong("`tolerance` means nothing for a time that is not signed", "put {time} into `signed`");
         }
     }
+}
+
+/// What a body calls its subject where the manifest does not tell.
+fn usual_names() -> Vec<Source> {
+    ["order_id", "order", "id"].map(|name| Source::Path(name.to_owned())).to_vec()
+}
+
+/// One place or several, in order.
+fn about(value: &Value<'_>) -> Vec<Source> {
+    let items = if value.is_list() { value.items().unwrap_or_default() } else { vec![value.clone()] };
+    let mut about = Vec::new();
+    for item in items {
+        let Some(found) = source(&item, &[]) else { continue };
+        if let Source::Path(path) = &found
+            && path
+                .split('.')
+                .any(|key| key.is_empty() || !key.chars().all(|c| c.is_alphanumeric() || "_-".contains(c)))
+        {
+            item.wrong(
+                format!("`{path}` is not made of plain keys"),
+                "expected keys and dots alone, such as \"order.id\"",
+            );
+            continue;
+        }
+        about.push(found);
+    }
+    about
 }
 
 /// `t={time},v1={sig}` to `t` and `v1`.
