@@ -327,7 +327,7 @@ fn a_list_that_must_have_a_row() {
         assert_eq!(found[0].0, "missing:shop/order:placed.lines");
         assert_eq!(
             found[0].1,
-            "mappings/shop/order.in.toml:4:1: placed.lines: `lines` has no row, and must have one"
+            "mappings/shop/order.in.toml:4:14: placed.lines: `lines` has no row, and must have one"
         );
     }
 }
