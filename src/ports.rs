@@ -21,8 +21,8 @@ pub use self::people::{
 };
 pub use self::store::{Store, StoreError};
 pub use self::work::{
-    Accepted, Committed, EntityIndex, EntityRecord, EntityWrite, Message, MessageState, NewMessage, Origin,
-    Unit, Waiting,
+    ASKED, Accepted, Committed, EntityIndex, EntityRecord, EntityWrite, Message, MessageState, NewMessage,
+    Origin, Unit, Waiting,
 };
 pub use crate::canonical::{Exception, Timer};
 

@@ -220,6 +220,7 @@ fn find(globals: &Globals, input: &Input) -> Result<(Mapping, Context), Failure>
             return Err(unknown("account", id.as_str(), &known));
         };
         context.zone.clone_from(&found.zone);
+        context.currency.clone_from(&found.currency);
         client.clone_from(&found.client);
         account = Some(id);
     }

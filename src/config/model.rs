@@ -171,6 +171,8 @@ pub struct Account {
     pub links: BTreeMap<ClientId, BTreeMap<String, String>>,
     /// Zone of its timestamps that have none (IANA name).
     pub zone: Option<String>,
+    /// Currency of its amounts that have none (ISO 4217).
+    pub currency: Option<String>,
     /// Polls that are off, or that run at another interval (`every`).
     pub polls: BTreeMap<String, PollSetting>,
     /// Whether it is used at all. Default true.

@@ -338,7 +338,9 @@ impl Delivery {
                 };
                 let ctx = Context {
                     zone: self.view.account.zone.clone(),
+                    currency: self.view.account.currency.clone(),
                     exponents: self.view.manifest().exponents.clone(),
+                    ..Context::default()
                 };
                 Some(mapping.encode_with(&source, &ctx).map_err(|error| {
                     let mut held = self.trouble(&error.kind, error.message, error.help);

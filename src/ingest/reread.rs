@@ -15,7 +15,7 @@ use crate::deliver::call::{NoItems, Unsent};
 use crate::deliver::limiter::Taken;
 use crate::deliver::{Shared, View};
 use crate::ingest::poll::message;
-use crate::ports::{Hint, NewMessage, StoreError};
+use crate::ports::{ASKED, Hint, NewMessage, StoreError};
 use crate::retry::{self, Failure, Next, later};
 
 /// The space of the store in which things to read stand: `<account>/<read>/<id>` to `{"message": …}`.
@@ -80,7 +80,8 @@ pub async fn run_once(
                 .await
         }
         Ok((items, _)) => {
-            let headers = vec![(NUMBER.to_owned(), number.to_string())];
+            let headers =
+                vec![(NUMBER.to_owned(), number.to_string()), (format!("{ASKED}id"), ask.id.clone())];
             let messages =
                 items.iter().map(|item| message(shared, view, read, &subject, (item, headers.clone())));
             keep(shared, &ask, messages.collect()).await

@@ -309,7 +309,8 @@ mod tests {
         assert_eq!(files.take(), [], "{text}");
         let node = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
         let budget = Cell::new(1000);
-        let spot = Spot { root: &node, record: &node, rows: &[], number: 0, budget: &budget };
+        let spot =
+            Spot { root: &node, asked: &Node::Null, record: &node, rows: &[], number: 0, budget: &budget };
         cond.holds(&spot, &["N/A".to_owned()], &|_| ()).unwrap()
     }
 

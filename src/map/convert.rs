@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::canonical::{Currency, Money};
 
-use super::condition::number;
+use super::amount::{self, Told};
 use super::node::Node;
 use super::program::{Unit, grams};
 use super::time::{self, Format, TimeFault};
@@ -46,27 +46,21 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
-pub(super) fn decimal(text: &str) -> Result<Decimal, Trouble> {
-    number(text).ok_or_else(|| {
-        let trouble = bad(text, "number such as 12.50");
-        if text.contains(',') {
-            trouble.help("commas are not understood: take them out with `expr`")
-        } else {
-            trouble
-        }
-    })
+/// A number; `mark` is the sign before its decimals, if the mapping says so.
+pub(super) fn decimal(text: &str, mark: Option<char>) -> Result<Decimal, Trouble> {
+    amount::decimal(text, mark)
 }
 
-pub(super) fn integer(text: &str) -> Result<i64, Trouble> {
-    let value = decimal(text)?;
+pub(super) fn integer(text: &str, mark: Option<char>) -> Result<i64, Trouble> {
+    let value = decimal(text, mark)?;
     if !value.is_integer() {
         return Err(bad(text, "whole number"));
     }
     value.to_i64().ok_or_else(|| bad(text, "whole number of at most 18 digits"))
 }
 
-pub(super) fn quantity(text: &str) -> Result<u64, Trouble> {
-    let value = integer(text)?;
+pub(super) fn quantity(text: &str, mark: Option<char>) -> Result<u64, Trouble> {
+    let value = integer(text, mark)?;
     u64::try_from(value).map_err(|_| {
         bad(text, "quantity: it is negative")
             .help("if the sign only tells the direction, write `abs = true`, or `negate = true`")
@@ -118,70 +112,94 @@ pub(super) fn currency(text: &str) -> Result<Currency, Trouble> {
     Currency::parse(text).map_err(|error| Trouble::new("bad_value", error.to_string()))
 }
 
-/// Grams.
-pub(super) fn weight(text: &str, unit: Option<Unit>) -> Result<Decimal, Trouble> {
-    let text = text.trim();
-    let digits = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
-    let value = decimal(&text[..digits])?;
-    let named = text[digits..].trim();
-    let factor = if named.is_empty() {
-        match unit {
-            Some(Unit::Grams(factor)) => factor,
-            _ if value.is_zero() => Decimal::ONE,
-            _ => {
-                return Err(Trouble::new("ambiguous", format!("a weight of {text}, and no unit is said"))
+/// Grams; a text may name its units itself: `1.5 kg`, `2 lb 3 oz`.
+pub(super) fn weight(text: &str, unit: Option<Unit>, mark: Option<char>) -> Result<Decimal, Trouble> {
+    let whole = text.trim();
+    let mut rest = whole;
+    let mut sum = Decimal::ZERO;
+    loop {
+        let digits = rest.find(|c: char| c.is_alphabetic()).unwrap_or(rest.len());
+        let value = decimal(rest[..digits].trim(), mark)?;
+        let named = &rest[digits..];
+        let end = named.find(|c: char| c.is_ascii_digit()).unwrap_or(named.len());
+        let name = named[..end].trim().trim_end_matches([',', '.']);
+        let factor = if name.is_empty() {
+            match unit {
+                Some(Unit::Grams(factor)) => factor,
+                _ if value.is_zero() => Decimal::ONE,
+                _ => {
+                    return Err(Trouble::new(
+                        "ambiguous",
+                        format!("a weight of {text}, and no unit is said"),
+                    )
                     .help("write `unit = \"g\"` (or kg, oz, lb), or `unit_from` with the path of the unit"));
+                }
             }
+        } else {
+            grams(name).ok_or_else(|| bad(name, "unit of weight").help("known: mg, g, kg, t, oz, lb"))?
+        };
+        sum = value
+            .checked_mul(factor)
+            .and_then(|grams| sum.checked_add(grams))
+            .ok_or_else(|| bad(whole, "weight: it is too large"))?;
+        rest = &named[end..];
+        if rest.is_empty() {
+            return Ok(sum.normalize());
         }
-    } else {
-        grams(named).ok_or_else(|| bad(named, "unit of weight").help("known: mg, g, kg, t, oz, lb"))?
-    };
-    value
-        .checked_mul(factor)
-        .map(|grams| grams.normalize())
-        .ok_or_else(|| bad(text, "weight: it is too large"))
+    }
 }
 
-/// An amount with the currency in the text (`12.50 USD`, `USD 12.50`) or besides.
+/// What a rule says of amounts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MoneyForm {
+    pub unit: Option<Unit>,
+    /// The sign before decimals.
+    pub decimal: Option<char>,
+}
+
+/// An amount with the currency in the text (`12.50 USD`, `€ 5`) or besides.
 pub(super) fn money(
     text: &str,
-    unit: Option<Unit>,
+    form: MoneyForm,
     currency_besides: &dyn Fn() -> Result<Option<Currency>, Trouble>,
     exponent: &dyn Fn(Currency) -> u32,
 ) -> Result<Money, Trouble> {
     let text = text.trim();
-    let (amount, code) = match text.split_once(' ') {
-        Some((first, second)) if number(first).is_some() => (first, Some(second)),
-        Some((first, second)) => (second.trim(), Some(first)),
-        None => (text, None),
-    };
-    let amount_text = amount;
-    let amount = decimal(amount)?;
-    let currency = match code {
-        Some(code) => currency(code)?,
-        None => currency_besides()?.ok_or_else(|| {
+    let amount = amount::amount(text, form.decimal)?;
+    let named = amount.told != Told::Nothing;
+    let currency = match amount.told {
+        Told::Is(code) => code,
+        Told::Nothing => currency_besides()?.ok_or_else(|| {
             Trouble::new("no_currency", format!("{text} of which currency?"))
                 .help("set `currency_from` in [mapping] or in the rule, or `currency = \"USD\"`")
         })?,
+        Told::OneOf(sign, codes) => {
+            let code = currency_besides()?.ok_or_else(|| {
+                Trouble::new("no_currency", format!("{text}: `{sign}` may be {}", codes.join(", ")))
+                    .help("set `currency_from` in [mapping] or in the rule, or `currency = \"USD\"`")
+            })?;
+            if !codes.contains(&code.code()) {
+                return Err(Trouble::new("bad_value", format!("{text} is no amount of {code}")));
+            }
+            code
+        }
     };
-    let places = exponent(currency);
-    match unit {
-        // With a code in the text the amount is in units: nobody writes `1250 USD` for 12.50.
-        _ if code.is_some() => Ok(Money::new(amount, currency)),
+    let (value, places) = (amount.value, exponent(currency));
+    match form.unit {
+        // With a currency in the text the amount is in units: nobody writes `1250 USD` for 12.50.
+        _ if named => Ok(Money::new(value, currency)),
         Some(Unit::Minor) => {
-            if !amount.is_integer() {
+            if !value.is_integer() {
                 return Err(Trouble::new("bad_value", format!("{text} is no whole number of minor units"))
                     .help("`unit = \"minor\"` is for cents; write `unit = \"major\"`"));
             }
-            Ok(Money::from_minor(amount, currency, places))
+            Ok(Money::from_minor(value, currency, places))
         }
-        Some(_) => Ok(Money::new(amount, currency)),
-        None if amount.is_zero() || places == 0 || amount_text.contains('.') => {
-            Ok(Money::new(amount, currency))
-        }
+        Some(_) => Ok(Money::new(value, currency)),
+        None if value.is_zero() || places == 0 || amount.exact => Ok(Money::new(value, currency)),
         None => {
-            let minor = Money::from_minor(amount, currency, places);
-            let major = Money::new(amount, currency);
+            let minor = Money::from_minor(value, currency, places);
+            let major = Money::new(value, currency);
             Err(Trouble::new("ambiguous", format!("{text}: {minor} or {major}?"))
                 .help("write `unit = \"minor\"` or `unit = \"major\"` in [mapping] or in the rule"))
         }
@@ -255,7 +273,8 @@ mod tests {
 
     fn as_money(text: &str, unit: Option<Unit>, code: &str) -> Result<String, Trouble> {
         let besides = || if code.is_empty() { Ok(None) } else { currency(code).map(Some) };
-        money(text, unit, &besides, &|currency| currency.exponent()).map(|money| money.to_string())
+        let form = MoneyForm { unit, decimal: None };
+        money(text, form, &besides, &|currency| currency.exponent()).map(|money| money.to_string())
     }
 
     #[test]
@@ -272,7 +291,13 @@ mod tests {
             ("EUR 12", Some(Unit::Minor), "", "12.00 EUR"),
             ("-3.20", None, "EUR", "-3.20 EUR"),
             ("0", None, "EUR", "0.00 EUR"),
-            ("1.5e2", None, "EUR", "150.00 EUR"),
+            ("1.50e2", None, "EUR", "150.00 EUR"),
+            ("1.234,56", None, "EUR", "1234.56 EUR"),
+            ("$1,234.56", None, "USD", "1234.56 USD"),
+            ("$5", None, "CAD", "5.00 CAD"),
+            ("€ 5", None, "", "5.00 EUR"),
+            ("(3.20)", None, "EUR", "-3.20 EUR"),
+            ("3.200", None, "KWD", "3.200 KWD"),
         ] {
             assert_eq!(as_money(text, unit, code), Ok(expected.to_owned()), "{text}");
         }
@@ -283,9 +308,14 @@ mod tests {
         let error = as_money("1000", None, "USD").unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), ("ambiguous", "1000: 10.00 USD or 1000.00 USD?"));
         assert_eq!(as_money("5.00", None, "").unwrap_err().kind, "no_currency");
-        for (text, unit) in
-            [("1,000.00", None), ("12.5", Some(Unit::Minor)), ("$5", None), ("", None), ("5 XQZ", None)]
-        {
+        for (text, unit) in [
+            ("1,000.00.0", None),
+            ("12.5", Some(Unit::Minor)),
+            ("", None),
+            ("5 XQZ", None),
+            ("zł", None),
+            ("¥5", None),
+        ] {
             assert_eq!(as_money(text, unit, "USD").unwrap_err().kind, "bad_value", "{text}");
         }
     }
@@ -311,12 +341,16 @@ mod tests {
     #[test]
     fn weights_numbers_and_truth() {
         let kg = Some(Unit::Grams(grams("kg").unwrap()));
-        assert_eq!(weight("1.5", kg).map(|w| w.to_string()), Ok("1500".to_owned()));
-        assert_eq!(weight("2 oz", kg).map(|w| w.to_string()), Ok("56.69904625".to_owned()));
-        assert_eq!(weight("3", None).unwrap_err().kind, "ambiguous");
-        assert!(weight("3 stone", kg).is_err());
-        assert_eq!(integer("2.000"), Ok(2));
-        assert!(integer("2.5").is_err() && integer("1e30").is_err() && quantity("-1").is_err());
+        assert_eq!(weight("1.5", kg, None).map(|w| w.to_string()), Ok("1500".to_owned()));
+        assert_eq!(weight("2 oz", kg, None).map(|w| w.to_string()), Ok("56.69904625".to_owned()));
+        assert_eq!(weight("3", None, None).unwrap_err().kind, "ambiguous");
+        assert_eq!(weight("2 lb 3 oz", None, None).map(|w| w.to_string()), Ok("992.233309375".to_owned()));
+        assert_eq!(weight("1,5 KGM", None, None).map(|w| w.to_string()), Ok("1500".to_owned()));
+        assert!(weight("3 stone", kg, None).is_err());
+        assert_eq!(integer("2.000", None), Ok(2));
+        assert!(
+            integer("2.5", None).is_err() && integer("1e30", None).is_err() && quantity("-1", None).is_err()
+        );
         assert_eq!((boolean("Yes"), boolean("0")), (Ok(true), Ok(false)));
         assert!(boolean("maybe").is_err());
         assert_eq!(word("in_transitt", &["in_transit"]).unwrap_err().kind, "unknown_word");

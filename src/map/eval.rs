@@ -46,10 +46,13 @@ pub(super) struct Eval<'p, 'n> {
     /// `shopify/order`.
     pub name: &'p str,
     pub root: &'n Node<'n>,
+    pub asked: &'n Node<'n>,
     pub ctx: &'p Context,
     pub ctx_zone: Option<TimeZone>,
     pub empty: &'p [String],
     pub exponents: &'p BTreeMap<String, u32>,
+    /// What the partner's words for zones mean.
+    pub zones: &'p BTreeMap<String, TimeZone>,
     pub budget: Cell<u64>,
     pub errors: RefCell<Vec<RecordError>>,
     /// Where in the payload we are, for messages: path and number of each row.
@@ -57,6 +60,14 @@ pub(super) struct Eval<'p, 'n> {
     /// The fact's rule.
     pub rule: RefCell<String>,
     pub trace: Option<&'p Trace>,
+}
+
+/// What the mapping says for all of its rules.
+#[derive(Clone, Copy)]
+pub(super) struct Settings<'p> {
+    pub empty: &'p [String],
+    pub exponents: &'p BTreeMap<String, u32>,
+    pub zones: &'p BTreeMap<String, TimeZone>,
 }
 
 /// Marks that an error was reported.
@@ -73,15 +84,18 @@ pub(super) struct Filled {
 impl<'p, 'n> Eval<'p, 'n> {
     pub fn new(
         name: &'p str,
-        root: &'n Node<'n>,
+        (root, asked): (&'n Node<'n>, &'n Node<'n>),
         ctx: &'p Context,
-        (empty, exponents): (&'p [String], &'p BTreeMap<String, u32>),
+        settings: Settings<'p>,
         trace: Option<&'p Trace>,
     ) -> Self {
+        let Settings { empty, exponents, zones } = settings;
         Self {
             name,
             exponents,
+            zones,
             root,
+            asked,
             ctx,
             ctx_zone: ctx.zone.as_deref().and_then(super::time::zone),
             empty,
@@ -102,6 +116,7 @@ impl<'p, 'n> Eval<'p, 'n> {
     pub fn spot<'a>(&'a self, here: &Here<'a, 'n>) -> Spot<'a, 'n> {
         Spot {
             root: self.root,
+            asked: self.asked,
             record: here.record,
             rows: here.rows,
             number: here.number,

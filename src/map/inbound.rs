@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 
 use super::compile;
 use super::convert::Trouble;
-use super::eval::{Eval, Here};
+use super::eval::{Eval, Here, Settings};
 use super::node::{Node, ParseError};
 use super::path::Path;
 use super::program::{FactRule, Program};
@@ -68,9 +68,10 @@ impl Inbound {
     }
 
     /// The same, and notes on the way.
-    pub(super) fn run_traced<'n>(&self, root: &'n Node<'n>, ctx: &Context, trace: Option<&Trace>) -> Mapped {
-        let eval =
-            Eval::new(&self.program.name, root, ctx, (&self.program.empty, &self.program.exponents), trace);
+    pub(super) fn run_traced(&self, root: &Node<'_>, ctx: &Context, trace: Option<&Trace>) -> Mapped {
+        let asked = ctx.asked();
+        let Program { name, empty, exponents, zones, .. } = self.program.as_ref();
+        let eval = Eval::new(name, (root, &asked), ctx, Settings { empty, exponents, zones }, trace);
         let mut facts = Vec::new();
         self.message(&eval, &mut facts);
         let errors = eval.errors.take();
@@ -141,8 +142,8 @@ impl Inbound {
         eval: &Eval<'_, 'n>,
         root: &Here<'_, 'n>,
     ) -> Result<Option<(&Path, Vec<&'n Node<'n>>)>, Trouble> {
-        for path in &self.program.records {
-            if path.names_something(&eval.spot(root)) {
+        for (path, when) in &self.program.records {
+            if path.names_something(&eval.spot(root)) && eval.holds(when.as_ref(), root)? {
                 let found = eval.find(path, root)?;
                 return Ok(Some((path, found.into_iter().filter(|node| **node != Node::Null).collect())));
             }
@@ -156,7 +157,7 @@ impl Inbound {
         if self.rejected(eval, &here) || matches!(self.means_nothing(eval, &here), Ok(true)) {
             return;
         }
-        let paths: Vec<String> = self.program.records.iter().map(|path| format!("`{path}`")).collect();
+        let paths: Vec<String> = self.program.records.iter().map(|(path, _)| format!("`{path}`")).collect();
         let trouble = Trouble::new("no_fact", format!("there is no record: nothing at {}", paths.join(", ")))
             .help("add its path to `records`, or say with [nothing] that such a message means nothing");
         eval.fail("", &self.whole(), trouble);

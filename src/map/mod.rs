@@ -9,6 +9,7 @@ pub mod path;
 pub mod syntax;
 pub mod test;
 
+mod amount;
 mod inbound;
 mod compare;
 mod compile;
@@ -52,6 +53,18 @@ pub struct Context {
     pub zone: Option<String>,
     /// Minor-unit exponents of the partner that differ from ISO 4217, by currency code.
     pub exponents: BTreeMap<String, u32>,
+    /// The account's currency, for money that has none.
+    pub currency: Option<String>,
+    /// What was asked, where the message is an answer: `id` of a re-read.
+    pub asked: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// What was asked, as paths from `$asked` find it.
+    fn asked(&self) -> Node<'_> {
+        let pairs = self.asked.iter();
+        Node::Map(pairs.map(|(name, text)| (name.as_str().into(), Node::Str(text.as_str().into()))).collect())
+    }
 }
 
 /// What a message says.

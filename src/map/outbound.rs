@@ -1,5 +1,6 @@
 //! A compiled `.out.toml`: our document in, the partner's body out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -13,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 
 use super::compile;
 use super::convert::{self, Trouble, short};
-use super::eval::{Eval, Failed, Here};
+use super::eval::{Eval, Failed, Here, Settings};
 use super::node::Node;
 use super::program::{As, OutField, OutObject, OutPlan, OutProgram, OutRows, Rule, Source, Unit};
 use super::values::Val;
@@ -57,8 +58,11 @@ impl Outbound {
     /// When a required field is missing or a value does not fit.
     pub fn encode_with(&self, source: &Value, ctx: &Context) -> Result<Value, RecordError> {
         let root = Node::from_value(source);
-        let settings = (self.program.empty.as_slice(), &self.program.exponents);
-        let eval = Eval::new(&self.program.name, &root, ctx, settings, None);
+        let zones = BTreeMap::new();
+        let OutProgram { empty, exponents, .. } = self.program.as_ref();
+        let settings = Settings { empty, exponents, zones: &zones };
+        let asked = ctx.asked();
+        let eval = Eval::new(&self.program.name, (&root, &asked), ctx, settings, None);
         let writer = Writer { eval: &eval };
         let here = Here { record: &root, rows: &[], number: 0, group: &[] };
         let body = match &self.program.body {
@@ -240,9 +244,9 @@ impl<'n> Writer<'_, '_, 'n> {
         };
         Ok(Some(match way {
             As::Kept | As::Text => Value::String(text.to_owned()),
-            As::Integer => Value::from(convert::integer(text)?),
-            As::Decimal => Value::String(convert::decimal(text)?.to_string()),
-            As::Number => json_number(convert::decimal(text)?)?,
+            As::Integer => Value::from(convert::integer(text, None)?),
+            As::Decimal => Value::String(convert::decimal(text, None)?.to_string()),
+            As::Number => json_number(convert::decimal(text, None)?)?,
             As::Boolean => Value::Bool(convert::boolean(text)?),
             As::Minor => {
                 let money = money()?;
@@ -257,7 +261,7 @@ impl<'n> Writer<'_, '_, 'n> {
                 Value::from(minor)
             }
             As::Major => {
-                let printed = match convert::decimal(text) {
+                let printed = match convert::decimal(text, None) {
                     Ok(amount) => amount.to_string(),
                     Err(_) => money()?.to_string(),
                 };
@@ -273,13 +277,15 @@ impl<'n> Writer<'_, '_, 'n> {
                     super::time::write(&when, format, rule.mods.zone.as_ref().or(utc_of(format)))
                         .ok_or_else(|| Trouble::new("bad_value", format!("{when} cannot be written so")))?;
                 match format {
-                    super::time::Format::Unix | super::time::Format::UnixMs => bare(&written),
+                    super::time::Format::Unix | super::time::Format::UnixMs | super::time::Format::UnixUs => {
+                        bare(&written)
+                    }
                     _ => Value::String(written),
                 }
             }
             As::Weight(unit) => {
                 let Unit::Grams(factor) = unit else { return Ok(None) };
-                let grams = convert::decimal(text)?;
+                let grams = convert::decimal(text, None)?;
                 let value = grams.checked_div(*factor).unwrap_or_default().round_dp(4).normalize();
                 json_number(value)?
             }

@@ -1,8 +1,9 @@
 //! Paths into a payload: `a.b`, `a[0]`, `a[-1]`, `a[*].b`, `a[name='x y'].b`, `a['key.with.dots']`, `*` for any key,
 //! `**` for any depth, `$` for the whole message, `$record` for the record, `$group` for the rows of the present group,
-//! `^` for the row around, `.` for the row itself and `[#]` for the item at the row's own number (lists that run side by
+//! `$asked` for what was asked, `^` for the row around, `.` for the row itself and `[#]` for the item at the row's own number (lists that run side by
 //! side).
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -30,6 +31,8 @@ pub(crate) enum Start {
     Record,
     /// The rows of the present group: only for `each`.
     Group,
+    /// What was asked for, of which the message is the answer.
+    Asked,
     /// The whole message.
     Root,
 }
@@ -45,8 +48,17 @@ pub(super) enum Step {
     All,
     Only {
         steps: Vec<Step>,
-        value: String,
+        value: Wanted,
     },
+}
+
+/// What a selector compares with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// This text.
+    Text(String),
+    /// What stands there: `[id=$record.address_id]`.
+    At(Box<Path>),
 }
 
 /// Why a text is no path.
@@ -77,6 +89,7 @@ pub(crate) enum Fault {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spot<'s, 'n> {
     pub root: &'n Node<'n>,
+    pub asked: &'n Node<'n>,
     pub record: &'n Node<'n>,
     pub rows: &'s [&'n Node<'n>],
     pub number: usize,
@@ -153,7 +166,7 @@ impl Path {
     #[must_use]
     pub fn all<'n>(&self, root: &'n Node<'n>) -> Vec<&'n Node<'n>> {
         let budget = Cell::new(u64::MAX);
-        let spot = Spot { root, record: root, rows: &[], number: 0, budget: &budget };
+        let spot = Spot { root, asked: &Node::Null, record: root, rows: &[], number: 0, budget: &budget };
         self.find(&spot).unwrap_or_default()
     }
 
@@ -215,6 +228,7 @@ impl Path {
             Start::Row => spot.row(0),
             Start::Up(levels) => spot.row(levels),
             Start::Record | Start::Group => spot.record,
+            Start::Asked => spot.asked,
             Start::Root => spot.root,
         }
     }
@@ -354,10 +368,21 @@ impl<'n> Walk<'_, 'n> {
         Ok(())
     }
 
-    fn fits(&self, node: &'n Node<'n>, steps: &[Step], value: &str) -> Result<bool, Fault> {
+    fn fits(&self, node: &'n Node<'n>, steps: &[Step], value: &Wanted) -> Result<bool, Fault> {
         let mut fits = false;
+        let at;
+        let wanted: &[Cow<'_, str>] = match value {
+            Wanted::Text(text) => {
+                at = vec![Cow::Borrowed(text.as_str())];
+                &at
+            }
+            Wanted::At(path) => {
+                at = path.find(self.spot)?.into_iter().filter_map(Node::text).collect();
+                &at
+            }
+        };
         let mut visit = |found: &'n Node<'n>, _: &[&'n Node<'n>]| {
-            fits |= found.text().is_some_and(|text| text == value);
+            fits |= found.text().is_some_and(|text| wanted.contains(&text));
         };
         Walk { path: self.path, spot: self.spot, visit: &mut visit }.step(node, steps, &mut Vec::new())?;
         Ok(fits)
@@ -372,6 +397,7 @@ impl Path {
             Start::Up(levels) => vec!["^"; levels].join("."),
             Start::Record => "$record".to_owned(),
             Start::Group => "$group".to_owned(),
+            Start::Asked => "$asked".to_owned(),
             Start::Root => "$".to_owned(),
         };
         // Within a filter the steps are not the path's own: then its whole text must do.
@@ -394,7 +420,12 @@ impl fmt::Display for Step {
             Self::Index(at) => write!(f, "[{at}]"),
             Self::RowNumber => f.write_str("[#]"),
             Self::All => f.write_str("[*]"),
-            Self::Only { steps, value } => write!(f, "[{}='{value}']", written(String::new(), steps)),
+            Self::Only { steps, value: Wanted::Text(text) } => {
+                write!(f, "[{}='{text}']", written(String::new(), steps))
+            }
+            Self::Only { steps, value: Wanted::At(path) } => {
+                write!(f, "[{}={path}]", written(String::new(), steps))
+            }
         }
     }
 }
@@ -447,7 +478,8 @@ mod tests {
     fn a_list_without_brackets_is_a_fault() {
         let node = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
         let budget = Cell::new(1000);
-        let spot = Spot { root: &node, record: &node, rows: &[], number: 0, budget: &budget };
+        let spot =
+            Spot { root: &node, asked: &Node::Null, record: &node, rows: &[], number: 0, budget: &budget };
         let fault = Path::parse("a.b.c").unwrap().find(&spot).unwrap_err();
         assert_eq!(fault, Fault::Through { list: "a.b".to_owned(), items: 3 });
         let spent = Cell::new(2);
@@ -459,7 +491,8 @@ mod tests {
     fn rows_know_the_rows_around_them() {
         let node = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
         let budget = Cell::new(1000);
-        let spot = Spot { root: &node, record: &node, rows: &[], number: 0, budget: &budget };
+        let spot =
+            Spot { root: &node, asked: &Node::Null, record: &node, rows: &[], number: 0, budget: &budget };
         for text in ["a.b[*].d[*]", "a.b[*].d"] {
             let rows = Path::parse(text).unwrap().rows(&spot).unwrap();
             let seen: Vec<(String, usize, String)> = rows
@@ -488,7 +521,8 @@ mod tests {
         let outer = Path::parse("a.b[0]").unwrap().first(&node).unwrap();
         let inner = Path::parse("a.b[0].d[1]").unwrap().first(&node).unwrap();
         let rows = [outer, inner];
-        let spot = Spot { root: &node, record: &node, rows: &rows, number: 1, budget: &budget };
+        let spot =
+            Spot { root: &node, asked: &Node::Null, record: &node, rows: &rows, number: 1, budget: &budget };
         let get = |path: &str| Path::parse(path).unwrap().find(&spot).unwrap()[0].to_json();
         assert_eq!(get("."), "11");
         assert_eq!(get("^.n"), "1");

@@ -1,6 +1,6 @@
 //! Reads the text of a path into its steps.
 
-use super::path::{Start, Step};
+use super::path::{Path, Start, Step, Wanted};
 
 /// Where a path starts, and the rest of its text.
 pub(super) fn start_of(text: &str) -> (Start, &str) {
@@ -10,6 +10,9 @@ pub(super) fn start_of(text: &str) -> (Start, &str) {
     }
     if let Some(rest) = text.strip_prefix("$record").filter(|rest| ends(rest)) {
         return (Start::Record, rest);
+    }
+    if let Some(rest) = text.strip_prefix("$asked").filter(|rest| ends(rest)) {
+        return (Start::Asked, rest);
     }
     if let Some(rest) = text.strip_prefix("$group").filter(|rest| ends(rest)) {
         return (Start::Group, rest);
@@ -118,7 +121,15 @@ fn bracket(inner: &str) -> Result<Step, String> {
         if steps.is_empty() {
             return Err(format!("`[{inner}]` has no name before `=`: write `[name='value']`"));
         }
-        let value = unquoted(value).unwrap_or(value.trim()).to_owned();
+        let bare = value.trim();
+        let value = match unquoted(value) {
+            Some(text) => Wanted::Text(text.to_owned()),
+            None if bare.starts_with(['$', '^']) => {
+                let path = Path::parse(bare).map_err(|error| error.to_string())?;
+                Wanted::At(Box::new(path))
+            }
+            None => Wanted::Text(bare.to_owned()),
+        };
         return Ok(Step::Only { steps, value });
     }
     Err(format!("`[{inner}]` is neither `[0]`, `[-1]`, `[*]`, `[name='value']` nor `['key']`"))

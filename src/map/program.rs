@@ -23,13 +23,16 @@ pub(super) struct Program {
     /// `shopify/order`.
     pub name: String,
     pub syntax: Syntax,
-    pub records: Vec<Path>,
+    /// Where the records are, and on what condition there.
+    pub records: Vec<(Path, Option<Cond>)>,
     pub reject: Option<Cond>,
     pub nothing: Option<Cond>,
     /// Texts that count as absent.
     pub empty: Vec<String>,
     /// Minor-unit exponents that differ from ISO 4217; the manifest's besides.
     pub exponents: std::collections::BTreeMap<String, u32>,
+    /// What the partner's words for zones mean.
+    pub zones: std::collections::BTreeMap<String, TimeZone>,
     pub facts: Vec<FactRule>,
 }
 
@@ -121,7 +124,15 @@ pub(super) enum Source {
     List(Gather),
     Sum(Gather),
     Count(Gather),
-    Expr(Box<Expr>, Vec<(String, Rule)>),
+    Expr(Box<Formula>),
+}
+
+/// An expression, what it sees, and where each of its lines begins in the file.
+#[derive(Debug, Clone)]
+pub(super) struct Formula {
+    pub expr: Expr,
+    pub with: Vec<(String, Rule)>,
+    pub lines: Vec<Loc>,
 }
 
 /// Values of several rows.
@@ -155,6 +166,8 @@ pub(super) struct Mods {
     pub negate: bool,
     pub unit: Option<Unit>,
     pub unit_from: Option<Path>,
+    /// The sign before decimals.
+    pub decimal: Option<char>,
     pub currency: Vec<CurrencyFrom>,
     pub formats: Vec<Format>,
     pub zone: Option<TimeZone>,
@@ -181,12 +194,12 @@ pub(super) enum CurrencyFrom {
 /// Grams of one unit of weight, by what partners call it.
 pub(super) fn grams(unit: &str) -> Option<Decimal> {
     let text = match unit.trim().to_lowercase().trim_end_matches('.') {
-        "mg" | "milligram" | "milligrams" => "0.001",
-        "g" | "gr" | "gram" | "grams" | "gm" => "1",
-        "kg" | "kgs" | "kilogram" | "kilograms" => "1000",
-        "t" | "tonne" | "tonnes" => "1000000",
-        "oz" | "ounce" | "ounces" => "28.349523125",
-        "lb" | "lbs" | "pound" | "pounds" => "453.59237",
+        "mg" | "mgm" | "milligram" | "milligrams" => "0.001",
+        "g" | "gr" | "grm" | "gram" | "grams" | "gm" | "gms" => "1",
+        "kg" | "kgs" | "kgm" | "kilo" | "kilos" | "kilogram" | "kilograms" => "1000",
+        "t" | "tne" | "tonne" | "tonnes" => "1000000",
+        "oz" | "ozs" | "onz" | "ounce" | "ounces" => "28.349523125",
+        "lb" | "lbs" | "lbr" | "pound" | "pounds" => "453.59237",
         _ => return None,
     };
     text.parse().ok()

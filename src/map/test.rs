@@ -87,18 +87,22 @@ pub fn lint(sources: &Sources, connector: &str, name: &str) -> Vec<Diagnostic> {
     let trace = Trace::default();
     let mut bodies = Vec::new();
     for (_, tree) in &loaded.tests {
-        if let Some(table) = tree.table()
-            && let Ok((_, text)) = run.input(&Reader::new(&loaded.files, table))
-        {
-            bodies.push(text);
+        if let Some(table) = tree.table() {
+            let reader = Reader::new(&loaded.files, table);
+            if let Ok((_, text)) = run.input(&reader) {
+                bodies.push((text, context(&reader)));
+            }
         }
     }
-    let nodes: Vec<Node<'_>> = bodies.iter().filter_map(|text| inbound.read(text.as_bytes()).ok()).collect();
+    let nodes: Vec<(Node<'_>, &Context)> = bodies
+        .iter()
+        .filter_map(|(text, context)| Some((inbound.read(text.as_bytes()).ok()?, context)))
+        .collect();
     if nodes.is_empty() {
         return Vec::new();
     }
-    for node in &nodes {
-        let _ = inbound.run_traced(node, &Context::default(), Some(&trace));
+    for (node, context) in &nodes {
+        let _ = inbound.run_traced(node, context, Some(&trace));
     }
     never_shown(&inbound.program, &trace)
 }
@@ -230,9 +234,10 @@ impl Run<'_> {
                 }
                 Err(problem) => ("?".to_owned(), vec![problem]),
             };
-            for known in
-                ["doc", "input", "body", "expect", "errors", "error", "nothing", "others", "exact", "zone"]
-            {
+            for known in [
+                "doc", "input", "body", "expect", "errors", "error", "nothing", "others", "exact", "zone",
+                "currency", "asked",
+            ] {
                 reader.get(known);
             }
             reader.finish("[[test]]");
@@ -262,13 +267,24 @@ impl Run<'_> {
     }
 }
 
+/// What the test says that the account says.
+fn context(reader: &Reader<'_>) -> Context {
+    let text = |name: &'static str| reader.text(name).map(|(text, _)| text.to_owned());
+    let asked = reader.sub("asked").map(|table| table.entries.as_slice()).unwrap_or_default();
+    Context {
+        zone: text("zone"),
+        currency: text("currency"),
+        asked: asked.iter().filter_map(|(key, tree)| Some((key.name.clone(), tree.scalar()?))).collect(),
+        ..Context::default()
+    }
+}
+
 fn check_inbound(inbound: &Inbound, reader: &Reader<'_>, text: &str) -> Vec<String> {
     let node = match inbound.read(text.as_bytes()) {
         Ok(node) => node,
         Err(error) => return vec![format!("the input is no {}: {error}", inbound.syntax().kind.title())],
     };
-    let zone = reader.text("zone").map(|(zone, _)| zone.to_owned());
-    let mapped = inbound.run(&node, &Context { zone, ..Context::default() });
+    let mapped = inbound.run(&node, &context(reader));
     let mut differences = Vec::new();
     expected_errors(reader, &mapped, &mut differences);
     if reader.flag("nothing") == Some(true) && !mapped.nothing {

@@ -11,6 +11,7 @@ mod formats;
 mod mistakes;
 mod overlay;
 mod property;
+mod traps;
 
 fn sources(mapping: &str) -> Sources {
     let mut sources = Sources::default();

@@ -22,6 +22,8 @@ pub(super) enum Format {
     Unix,
     /// Milliseconds since 1970.
     UnixMs,
+    /// Microseconds since 1970.
+    UnixUs,
     /// Letters such as `YYYY-MM-DD HH:mm`, turned to the pattern of the time library.
     Pattern { letters: String, pattern: String },
 }
@@ -73,6 +75,7 @@ impl Format {
             "rfc2822" => Self::Rfc2822,
             "unix" => Self::Unix,
             "unix_ms" => Self::UnixMs,
+            "unix_us" => Self::UnixUs,
             _ => Self::Pattern { letters: text.to_owned(), pattern: pattern(text)? },
         })
     }
@@ -86,6 +89,7 @@ impl Format {
             }
             Self::Unix => counted(text, Decimal::from(1_000_000_000)),
             Self::UnixMs => counted(text, Decimal::from(1_000_000)),
+            Self::UnixUs => counted(text, Decimal::from(1_000)),
             Self::Pattern { pattern, .. } => {
                 let parsed = strtime::parse(pattern, text).map_err(|_| TimeFault::Form)?;
                 if let (Some(offset), Ok(instant)) = (parsed.offset(), parsed.to_timestamp()) {
@@ -154,6 +158,7 @@ pub(super) fn write(when: &When, format: &Format, zone: Option<&TimeZone>) -> Op
         Format::Rfc2822 => rfc2822::to_string(&zoned).ok()?,
         Format::Unix => when.instant().as_second().to_string(),
         Format::UnixMs => when.instant().as_millisecond().to_string(),
+        Format::UnixUs => when.instant().as_microsecond().to_string(),
         Format::Pattern { pattern, letters } => {
             let pattern = match letters.matches('S').count() {
                 digits @ 1.. => pattern.replace("%f", &format!("%{digits}f")),
@@ -166,6 +171,13 @@ pub(super) fn write(when: &When, format: &Format, zone: Option<&TimeZone>) -> Op
 
 fn rfc3339(text: &str, zone: Option<&TimeZone>) -> Result<When, TimeFault> {
     static PARSER: DateTimeParser = DateTimeParser::new();
+    if let Some(inner) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+        return json_date(inner);
+    }
+    // `2023-04-05 18:56:00 UTC`
+    if let Some(before) = [" UTC", " GMT", " utc", " Z"].iter().find_map(|word| text.strip_suffix(word)) {
+        return rfc3339(&format!("{}Z", before.trim_end()), zone);
+    }
     let pieces = PARSER.parse_pieces(text).map_err(|_| TimeFault::Form)?;
     let time = pieces.time().unwrap_or(Time::midnight());
     match pieces.to_numeric_offset() {
@@ -174,6 +186,18 @@ fn rfc3339(text: &str, zone: Option<&TimeZone>) -> Result<When, TimeFault> {
             Ok(When::new(instant.map_err(|_| TimeFault::Form)?, offset))
         }
         None => at(pieces.date(), time, zone),
+    }
+}
+
+/// `1435567587000-0400`: milliseconds, and perhaps the offset that was meant.
+fn json_date(inner: &str) -> Result<When, TimeFault> {
+    let end =
+        inner.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-')).map_or(inner.len(), |(at, _)| at);
+    let when = counted(&inner[..end], Decimal::from(1_000_000))?;
+    match zone(&inner[end..]).and_then(|zone| zone.to_fixed_offset().ok()) {
+        Some(offset) => Ok(When::new(when.instant(), offset)),
+        None if end == inner.len() => Ok(when),
+        None => Err(TimeFault::Form),
     }
 }
 
@@ -249,6 +273,15 @@ mod tests {
             ("1435567587", "unix", "", "2015-06-29T08:46:27Z"),
             ("1435567587.5", "unix", "", "2015-06-29T08:46:27.5Z"),
             ("1435567587500", "unix_ms", "", "2015-06-29T08:46:27.5Z"),
+            ("1435567587500000", "unix_us", "", "2015-06-29T08:46:27.5Z"),
+            ("1.4355675875E12", "unix_ms", "", "2015-06-29T08:46:27.5Z"),
+            ("/Date(1435567587500)/", "rfc3339", "", "2015-06-29T08:46:27.5Z"),
+            ("/Date(1435567587500-0400)/", "rfc3339", "", "2015-06-29T04:46:27.5-04:00"),
+            ("2015-06-29 08:46:27 UTC", "rfc3339", "+08:00", "2015-06-29T08:46:27Z"),
+            ("1506290846", "YYMMDDHHmm", "UTC", "2015-06-29T08:46:00Z"),
+            ("150629", "YYMMDD", "UTC", "2015-06-29T00:00:00Z"),
+            ("29.06.2015 08:46", "DD.MM.YYYY HH:mm", "Europe/Berlin", "2015-06-29T08:46:00+02:00"),
+            ("June 29, 2015 8:46 am", "MMMM D, YYYY h:mm a", "America/Toronto", "2015-06-29T08:46:00-04:00"),
         ] {
             assert_eq!(read_as(text, format, zone), Ok(expected.to_owned()), "{text} {format}");
         }

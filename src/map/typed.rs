@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::canonical::schema::Ty;
 use crate::canonical::{Currency, Money, When};
 
-use super::convert::{self, Trouble, short};
+use super::convert::{self, MoneyForm, Trouble, short};
 use super::eval::{Eval, Here};
 use super::node::Node;
 use super::program::{CurrencyFrom, Mods, Unit};
@@ -36,18 +36,25 @@ impl<'n> Eval<'_, 'n> {
             let value = if mods.abs { value.abs() } else { value };
             if mods.negate { -value } else { value }
         };
-        let flipped =
-            if mods.abs || mods.negate { Some(flip(convert::decimal(text)?).to_string()) } else { None };
+        let flipped = if mods.abs || mods.negate {
+            Some(flip(convert::decimal(text, mods.decimal)?).to_string())
+        } else {
+            None
+        };
+        // What was flipped is written as we write numbers.
+        let mark = if flipped.is_some() { None } else { mods.decimal };
         let text = flipped.as_deref().unwrap_or(text);
         Ok(Some(match ty {
-            Ty::Integer => Value::from(convert::integer(text)?),
-            Ty::Quantity => Value::from(convert::quantity(text)?),
-            Ty::Decimal => Value::String(convert::decimal(text)?.normalize().to_string()),
+            Ty::Integer => Value::from(convert::integer(text, mark)?),
+            Ty::Quantity => Value::from(convert::quantity(text, mark)?),
+            Ty::Decimal => Value::String(convert::decimal(text, mark)?.normalize().to_string()),
             Ty::Bool => Value::Bool(convert::boolean(text)?),
             Ty::Country => Value::String(convert::country(text)?),
             Ty::Currency => Value::String(convert::currency(text)?.to_string()),
             Ty::Word(words) => convert::word(text.trim(), words)?,
-            Ty::Weight => Value::String(convert::weight(text, self.weight_unit(mods, here)?)?.to_string()),
+            Ty::Weight => {
+                Value::String(convert::weight(text, self.weight_unit(mods, here)?, mark)?.to_string())
+            }
             Ty::Time => match self.instant(text, mods, here)? {
                 Some(when) => Value::String(when.to_string()),
                 None => return Ok(None),
@@ -62,10 +69,18 @@ impl<'n> Eval<'_, 'n> {
         if let Some(path) = &mods.zone_from
             && let Some(name) = self.find(path, here)?.into_iter().find_map(Node::text)
         {
-            from = super::time::zone(&name);
+            from = self.zones.get(name.trim()).cloned().or_else(|| super::time::zone(&name));
             if from.is_none() {
-                return Err(Trouble::new("bad_value", format!("`{}` is no time zone", short(&name))));
+                return Err(Trouble::new("bad_value", format!("`{}` is no time zone", short(&name)))
+                    .help("say in [mapping] what the word means: zones = { EST = \"-05:00\" }"));
             }
+        }
+        // A zone's word at the end of the text.
+        let mut text = text.trim();
+        if let Some((before, word)) = text.rsplit_once(' ')
+            && let Some(zone) = self.zones.get(word)
+        {
+            (text, from) = (before.trim(), Some(zone.clone()));
         }
         let zone = from.as_ref().or(mods.zone.as_ref()).or(self.ctx_zone.as_ref());
         convert::instant(text, &mods.formats, zone)
@@ -87,6 +102,7 @@ impl<'n> Eval<'_, 'n> {
     /// The money that a text, a number or an object `{ amount, currency }` tells.
     pub fn money(&self, val: &Val<'n>, mods: &Mods, here: &Here<'_, 'n>) -> Result<Money, Trouble> {
         let exponent = |currency: Currency| self.exponent(currency);
+        let form = MoneyForm { unit: mods.unit, decimal: mods.decimal };
         if let Val::Node(node) = val {
             let get = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
             let amount = get(&["amount", "value"]).or_else(|| node.text());
@@ -102,10 +118,10 @@ impl<'n> Eval<'_, 'n> {
                 Some(code) => convert::currency(code).map(Some),
                 None => self.currency(mods, here),
             };
-            return convert::money(&amount, mods.unit, &besides, &exponent);
+            return convert::money(&amount, form, &besides, &exponent);
         }
         let text = val.text().unwrap_or_default();
-        convert::money(text, mods.unit, &|| self.currency(mods, here), &exponent)
+        convert::money(text, form, &|| self.currency(mods, here), &exponent)
     }
 
     fn currency(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Currency>, Trouble> {
@@ -123,6 +139,9 @@ impl<'n> Eval<'_, 'n> {
                     why.push(self.why_absent(path, here));
                 }
             }
+        }
+        if let Some(code) = &self.ctx.currency {
+            return convert::currency(code).map(Some);
         }
         if why.is_empty() {
             return Ok(None);

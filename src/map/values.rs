@@ -7,14 +7,15 @@ use serde_json::Value;
 
 use crate::canonical::schema::Ty;
 
+use super::amount;
 use super::condition::number;
-use super::convert::{self, Trouble, short};
+use super::convert::{Trouble, short};
 use super::eval::{Eval, Here};
 use super::expr;
 use super::lookup::Missing;
 use super::node::Node;
 use super::path::{Path, Start};
-use super::program::{Gather, Mods, Rule, Source};
+use super::program::{Formula, Gather, Mods, Rule, Source};
 
 /// A value on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,9 +143,9 @@ impl<'n> Eval<'_, 'n> {
                     vals.iter().filter_map(Val::text).map(str::trim).filter(|t| !t.is_empty()).collect();
                 (!texts.is_empty()).then(|| Val::Text(Cow::Owned(texts.join(by))))
             }
-            Source::Sum(gather) => self.sum(gather, here)?,
+            Source::Sum(gather) => self.sum(gather, &rule.mods, here)?,
             Source::Count(gather) => Some(Val::Num(Cow::Owned(self.count(gather, here)?.to_string()))),
-            Source::Expr(expr, with) => self.expression(rule, expr, with, here)?.into_iter().next(),
+            Source::Expr(formula) => self.expression(formula, here)?.into_iter().next(),
         };
         let Some(val) = raw else { return Ok(None) };
         Ok(Self::treated(val, &rule.mods)?.into_iter().next())
@@ -174,7 +175,7 @@ impl<'n> Eval<'_, 'n> {
                 vals
             }
             Source::List(gather) => self.gathered(gather, here)?,
-            Source::Expr(expr, with) => self.expression(rule, expr, with, here)?,
+            Source::Expr(formula) => self.expression(formula, here)?,
             Source::First(rules) => {
                 for rule in rules {
                     let vals = self.many(rule, here)?;
@@ -300,21 +301,24 @@ impl<'n> Eval<'_, 'n> {
             }
         } else if here.group.len() > 1 {
             for stack in here.group {
-                take(&Here { rows: &stack.rows, number: stack.number, group: &[], ..*here })?;
+                let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
+                if self.holds(gather.only.as_ref(), &inner)? {
+                    take(&inner)?;
+                }
             }
-        } else {
+        } else if self.holds(gather.only.as_ref(), here)? {
             take(here)?;
         }
         Ok(out)
     }
 
-    fn sum(&self, gather: &Gather, here: &Here<'_, 'n>) -> Result<Option<Val<'n>>, Trouble> {
+    fn sum(&self, gather: &Gather, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Val<'n>>, Trouble> {
         let mut sum: Option<Decimal> = None;
         for val in self.gathered(gather, here)? {
             let text = val
                 .text()
                 .ok_or_else(|| Trouble::new("bad_value", "an object or a list cannot be summed up"))?;
-            let value = convert::decimal(text)?;
+            let value = amount::amount(text, mods.decimal)?.value;
             let total = sum.unwrap_or_default().checked_add(value);
             sum = Some(total.ok_or_else(|| Trouble::new("bad_value", "the sum is too large"))?);
         }
@@ -327,17 +331,20 @@ impl<'n> Eval<'_, 'n> {
         }
         match &gather.each {
             Some(each) => Ok(self.each(each, gather.only.as_ref(), here)?.len()),
-            None => Ok(here.group.len().max(1)),
+            None if here.group.is_empty() => Ok(usize::from(self.holds(gather.only.as_ref(), here)?)),
+            None => {
+                let mut count = 0;
+                for stack in here.group {
+                    let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
+                    count += usize::from(self.holds(gather.only.as_ref(), &inner)?);
+                }
+                Ok(count)
+            }
         }
     }
 
-    fn expression(
-        &self,
-        rule: &Rule,
-        expr: &expr::Expr,
-        with: &[(String, Rule)],
-        here: &Here<'_, 'n>,
-    ) -> Result<Vec<Val<'n>>, Trouble> {
+    fn expression(&self, formula: &Formula, here: &Here<'_, 'n>) -> Result<Vec<Val<'n>>, Trouble> {
+        let Formula { expr, with, lines } = formula;
         let mut variables = Vec::with_capacity(with.len());
         let mut absent = Vec::new();
         for (name, rule) in with {
@@ -362,11 +369,13 @@ impl<'n> Eval<'_, 'n> {
             return Ok(Vec::new());
         }
         let result = expr.eval(&variables).map_err(|error| {
-            let mut loc = rule.loc.clone();
-            if error.line > 1 {
-                loc.line += error.line - 1;
-            }
-            let trouble = Trouble::new("expr", format!("in `expr`: {}", error.message));
+            let at = lines.get(error.line.saturating_sub(1)).map(|loc| {
+                let mut loc = loc.clone();
+                loc.column += error.column.saturating_sub(1);
+                format!(" at {loc}")
+            });
+            let at = at.unwrap_or_default();
+            let trouble = Trouble::new("expr", format!("in `expr`{at}: {}", error.message));
             match absent.as_slice() {
                 [] => trouble,
                 names => trouble.help(format!(
@@ -408,7 +417,9 @@ impl<'n> Eval<'_, 'n> {
                 let named = gather.each.as_ref().map(|path| format!("`{path}` has no row that counts"));
                 named.into_iter().collect()
             }
-            Source::Expr(_, with) => with.iter().flat_map(|(_, rule)| self.why_empty(rule, here)).collect(),
+            Source::Expr(formula) => {
+                formula.with.iter().flat_map(|(_, rule)| self.why_empty(rule, here)).collect()
+            }
             Source::Const(_) | Source::Count(_) => Vec::new(),
         }
     }

@@ -26,6 +26,9 @@ pub enum Origin {
     Fact,
 }
 
+/// What the headers begin with that say what was asked, where a message is the answer: `crossdock-asked-id`.
+pub const ASKED: &str = "crossdock-asked-";
+
 /// A message to accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {

@@ -193,7 +193,15 @@ fn read_partner(
             Trouble::new("no_mapping", format!("mapping:{}/{mapping}", account.connector), text)
                 .help("see `crossdock check`")
         })?;
-    let with = Context { zone: account.zone.clone(), exponents: connector.manifest.exponents.clone() };
+    let asked = content.headers.iter().filter_map(|(name, value)| {
+        Some((name.strip_prefix(crate::ports::ASKED)?.to_owned(), value.clone()))
+    });
+    let with = Context {
+        zone: account.zone.clone(),
+        currency: account.currency.clone(),
+        exponents: connector.manifest.exponents.clone(),
+        asked: asked.collect(),
+    };
     let mapped = inbound.run(&node, &with);
     for error in mapped.errors {
         reading.except(now, &error.kind, error.cause, error.message, error.help);

@@ -225,7 +225,12 @@ fn orders(view: &View, read: &Read, item: &[u8]) -> Vec<String> {
     let client = if clients.len() == 1 { clients.first().copied() } else { None };
     let inbound = view.world.registry.inbound_for(&view.account.connector, mapping, client, &view.account.id);
     let Some(inbound) = inbound else { return Vec::new() };
-    let with = Context { zone: view.account.zone.clone(), exponents: view.manifest().exponents.clone() };
+    let with = Context {
+        zone: view.account.zone.clone(),
+        currency: view.account.currency.clone(),
+        exponents: view.manifest().exponents.clone(),
+        ..Context::default()
+    };
     let facts = inbound.run(&node, &with).facts.into_iter();
     facts.filter(|fact| matches!(fact.body, Body::Placed(_))).filter_map(|fact| fact.header.order).collect()
 }

@@ -52,7 +52,7 @@ fn week() -> Client {
 
 fn context(registry: &Registry, name: &str) -> Context {
     let exponents = registry.get(name).map(|it| it.manifest.exponents.clone()).unwrap_or_default();
-    Context { zone: Some("UTC".to_owned()), exponents }
+    Context { zone: Some("UTC".to_owned()), exponents, ..Context::default() }
 }
 
 /// Runs a mapping: the kinds of the facts, and what went wrong.

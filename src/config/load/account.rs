@@ -31,6 +31,7 @@ impl Scope<'_> {
         let client = table.text("client").map(ClientId::from);
         let enabled = table.flag("enabled").unwrap_or(true);
         let zone = table.get("zone").and_then(|value| zone(&value));
+        let currency = table.get("currency").and_then(|value| currency(&value));
         let links = links(table);
         let (settings, secrets, polls) = (table.get("settings"), table.get("secrets"), table.get("poll"));
         table.finish();
@@ -50,6 +51,7 @@ impl Scope<'_> {
             secrets: self.secrets(table, secrets, manifest, enabled),
             links,
             zone,
+            currency,
             polls: polls_of(polls, manifest),
             enabled,
         })
@@ -183,6 +185,17 @@ fn plain(root: &Table<'_>, name: &Key<'_>) -> bool {
         root.file().report(found.help("expected letters, digits, `_` and `-`"));
     }
     fits
+}
+
+fn currency(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    match crate::canonical::Currency::parse(text) {
+        Ok(code) => Some(code.to_string()),
+        Err(error) => {
+            value.wrong(error.to_string(), "expected an ISO 4217 code such as \"USD\"");
+            None
+        }
+    }
 }
 
 fn zone(value: &Value<'_>) -> Option<String> {

@@ -7,14 +7,14 @@ use crate::canonical::schema::{Field, Ty};
 use crate::diagnostic::nearest;
 
 use super::super::condition::Cond;
-use super::super::path::Path;
+use super::super::path::{Path, Start};
 use super::super::program::{Block, FactRule, FieldPlan, Plan, RecordPlan, RowSource, RowsPlan, Sort};
 use super::super::tree::{Key, Kind, Reader, Table, Tree};
 use super::rule::{For, SOURCES};
 use super::{Env, Loaded};
 
 /// Words that steer a table; no canonical field is called like one.
-pub(in crate::map) const CONTROL: [&str; 16] = [
+pub(in crate::map) const CONTROL: [&str; 18] = [
     "is",
     "when",
     "each",
@@ -29,11 +29,15 @@ pub(in crate::map) const CONTROL: [&str; 16] = [
     "unit",
     "zone",
     "currency_from",
+    "required",
+    "decimal",
     "unset",
     "doc",
 ];
 
-const SETTINGS: [&str; 4] = ["currency_from", "unit", "zone", "doc"];
+const SETTINGS: [&str; 5] = ["currency_from", "unit", "decimal", "zone", "doc"];
+/// Of nested records and lists only.
+const REQUIRED: &str = "required";
 const ROWS: [&str; 5] = ["each", "where", "where_also", "sort", "group"];
 
 /// What a table of fields is: for messages about a field that stands in the wrong one.
@@ -106,6 +110,8 @@ impl Loaded {
         });
         let group = self.paths(reader, "group");
         match &each {
+            // The rows of the group stand as deep as the group's first.
+            Some(path) if path.start() == Start::Group => {}
             Some(path) => env.depth += path.depth(),
             None => {
                 for name in ["where", "where_also", "sort", "group"] {
@@ -185,6 +191,7 @@ impl Loaded {
                 let asked = match &plan {
                     Plan::Scalar(rule) | Plan::Texts(rule) => rule.mods.required,
                     Plan::Rows(parts) => parts.iter().any(|part| part.required),
+                    Plan::Record(_) => is_required(tree),
                     _ => false,
                 };
                 plans.push(FieldPlan {
@@ -263,7 +270,7 @@ impl Loaded {
         let merged = self.with_fragment(&reader, table);
         let around =
             Around { name: field.name, fields, outer: Some(around), line: self.files.loc(tree.place).line };
-        let block = self.block(&merged, fields, &env, &["when", "from", "use"], &around);
+        let block = self.block(&merged, fields, &env, &["when", "from", "use", REQUIRED], &around);
         Some(Box::new(RecordPlan { when, from, block }))
     }
 
@@ -313,7 +320,7 @@ impl Loaded {
         let merged = self.with_fragment(&reader, table);
         let around =
             Around { name: field.name, fields, outer: Some(around), line: self.files.loc(tree.place).line };
-        let block = self.block(&merged, fields, &env, &["when", "use", "part", "required"], &around);
+        let block = self.block(&merged, fields, &env, &["when", "use", "part", REQUIRED], &around);
         Some(RowsPlan { loc: self.files.loc(tree.place), when, required, rows, block })
     }
 
@@ -376,6 +383,11 @@ pub(in crate::map) fn merge_fragment(table: &mut Table, fragment: &Table) {
             table.set(key.clone(), tree.clone());
         }
     }
+}
+
+/// `required = true` of a nested record or list.
+fn is_required(tree: &Tree) -> bool {
+    tree.table().and_then(|table| table.get(REQUIRED)).is_some_and(Tree::is_true)
 }
 
 /// `{ unset = true }`.

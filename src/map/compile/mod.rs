@@ -20,7 +20,7 @@ use super::lookup::Lookup;
 use super::path::{Path, Start};
 use super::program::{CurrencyFrom, Program, Unit};
 use super::time;
-use super::tree::{Files, Place, Reader, Table, Tree};
+use super::tree::{Files, Kind, Place, Reader, Table, Tree};
 
 /// A mapping file with its overlays laid over it.
 pub(super) struct Loaded {
@@ -52,6 +52,8 @@ pub(super) struct Env {
     /// Currency sources, and the depth at which their paths start.
     pub currency: Vec<(CurrencyFrom, usize)>,
     pub unit: Option<Unit>,
+    /// The sign before decimals.
+    pub decimal: Option<char>,
     pub zone: Option<TimeZone>,
     /// Names around: `placed.lines`.
     pub names: String,
@@ -75,7 +77,7 @@ impl Env {
 /// The path as it must be written so many rows further in.
 fn lifted(path: &Path, levels: usize) -> Path {
     match (path.start(), levels) {
-        (_, 0) | (Start::Root | Start::Record | Start::Group, _) => path.clone(),
+        (_, 0) | (Start::Root | Start::Record | Start::Group | Start::Asked, _) => path.clone(),
         (Start::Row, levels) => path.started_at(Start::Up(levels)),
         (Start::Up(up), levels) => path.started_at(Start::Up(up + levels)),
     }
@@ -271,7 +273,37 @@ impl Loaded {
         }
     }
 
-    /// Reads what the tables around rules may set for them: `currency_from`, `unit`, `zone`.
+    /// `decimal = ","`: the sign before decimals.
+    fn decimal_mark(&self, reader: &Reader<'_>) -> Option<char> {
+        match reader.text("decimal")? {
+            (",", _) => Some(','),
+            (".", _) => Some('.'),
+            (_, at) => {
+                let found = self.error(at, "the sign before decimals is a comma or a point");
+                self.report(found.help("expected \",\" or \".\""));
+                None
+            }
+        }
+    }
+
+    /// `zones = { EST = "-05:00" }`: what the partner's words for zones mean.
+    fn zones(&self, reader: &Reader<'_>) -> BTreeMap<String, TimeZone> {
+        let mut zones = BTreeMap::new();
+        for (key, tree) in reader.sub("zones").map(|table| table.entries.as_slice()).unwrap_or_default() {
+            match tree.text().and_then(time::zone) {
+                Some(zone) => {
+                    zones.insert(key.name.clone(), zone);
+                }
+                None => self.report(
+                    self.error(tree.place, format!("`{}` is no time zone", key.name))
+                        .help("expected zones = { EST = \"-05:00\", CT = \"America/Chicago\" }"),
+                ),
+            }
+        }
+        zones
+    }
+
+    /// Reads what the tables around rules may set for them: `currency_from`, `unit`, `decimal`, `zone`.
     fn settings(&self, reader: &Reader<'_>, env: &mut Env) {
         let paths = self.currency_paths(reader);
         if !paths.is_empty() {
@@ -279,6 +311,9 @@ impl Loaded {
         }
         if let Some(unit) = self.money_unit(reader) {
             env.unit = Some(unit);
+        }
+        if let Some(mark) = self.decimal_mark(reader) {
+            env.decimal = Some(mark);
         }
         if let Some(zone) = self.zone(reader) {
             env.zone = Some(zone);
@@ -292,7 +327,7 @@ impl Loaded {
         let mut env = Env::default();
         if let Some(table) = root.sub("mapping") {
             let reader = Reader::new(&self.files, table);
-            program.records = self.paths(&reader, "records");
+            program.records = self.records(&reader);
             program.reject = self.cond(&reader, "reject");
             program.empty = reader
                 .texts("empty")
@@ -302,6 +337,7 @@ impl Loaded {
                 .collect();
             self.settings(&reader, &mut env);
             program.exponents = self.exponents(&reader);
+            program.zones = self.zones(&reader);
             if let Some((code, at)) = reader.text("currency") {
                 env.currency.extend(self.fixed_currency(code, at).map(|from| (from, 0)));
             }
@@ -317,7 +353,7 @@ impl Loaded {
         }
         program.syntax.loops = self.loops(&root, &program.syntax);
         if program.records.is_empty() {
-            program.records.extend(Path::parse(program.syntax.kind.records()));
+            program.records.extend(Path::parse(program.syntax.kind.records()).map(|path| (path, None)));
         }
         for (key, tree) in root.sub("fact").map(|table| table.entries.as_slice()).unwrap_or_default() {
             program.facts.extend(self.fact(key, tree, &env));
@@ -333,6 +369,35 @@ impl Loaded {
         }
         root.finish("a mapping");
         self.finish(program)
+    }
+
+    /// `records`: paths, or `{ path = …, when = … }`, of which the first that fits counts.
+    fn records(&self, reader: &Reader<'_>) -> Vec<(Path, Option<Cond>)> {
+        let Some(tree) = reader.get("records") else { return Vec::new() };
+        let items: &[Tree] = match &tree.kind {
+            Kind::List(items) => items,
+            _ => std::slice::from_ref(tree),
+        };
+        let one = |item: &Tree| match &item.kind {
+            Kind::Text(text) => self.path(text, item.place).map(|path| (path, None)),
+            Kind::Table(table) => {
+                let inner = Reader::new(&self.files, table);
+                let path = inner.text("path").and_then(|(text, at)| self.path(text, at));
+                let when = self.cond(&inner, "when");
+                inner.finish("an entry of `records`");
+                if table.get("path").is_none() {
+                    let help = "write { path = \"items[*]\", when = { … } }";
+                    self.report(self.error(item.place, "the entry has no `path`").help(help));
+                }
+                path.map(|path| (path, when))
+            }
+            _ => {
+                let found = self.error(item.place, format!("an entry of `records` is {}", item.what()));
+                self.report(found.help("expected a path, or { path = …, when = { … } }"));
+                None
+            }
+        };
+        items.iter().filter_map(one).collect()
     }
 
     fn fixed_currency(&self, code: &str, at: Place) -> Option<CurrencyFrom> {

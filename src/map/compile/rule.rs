@@ -6,7 +6,7 @@ use super::super::condition::Cond;
 use super::super::expr::Expr;
 use super::super::lookup::Lookup;
 use super::super::path::Path;
-use super::super::program::{CurrencyFrom, Gather, Mods, Rule, Source, Unit, grams};
+use super::super::program::{CurrencyFrom, Formula, Gather, Mods, Rule, Source, Unit, grams};
 use super::super::time::Format;
 use super::super::tree::{Kind, Place, Reader, Table, Tree};
 use super::{Env, Loaded};
@@ -34,8 +34,13 @@ impl For {
 impl Loaded {
     /// Compiles a rule for one value, or for a list of texts.
     pub(in crate::map) fn rule(&self, tree: &Tree, target: For, env: &Env, what: &str) -> Option<Rule> {
-        let mods =
-            Mods { currency: env.currency_here(), unit: env.unit, zone: env.zone.clone(), ..Mods::default() };
+        let mods = Mods {
+            currency: env.currency_here(),
+            unit: env.unit,
+            zone: env.zone.clone(),
+            decimal: env.decimal,
+            ..Mods::default()
+        };
         self.rule_with(tree, target, env, what, &mods, target == For::Field(Ty::List(&Ty::Text)))
     }
 
@@ -189,24 +194,18 @@ impl Loaded {
     }
 
     /// `sum = "path"`, `sum = [ … ]`, with `each` and `where` for the rows to go over.
+    /// Without `each` it goes over the rows of the present group.
     fn gather(&self, reader: &Reader<'_>, name: &'static str, env: &Env, what: &str) -> Option<Gather> {
         let tree = reader.get(name)?;
         let each = reader.text("each").and_then(|(text, at)| self.path(text, at));
         let only = reader.get("where").map(|tree| Cond::compile(&self.files, tree));
-        if only.is_some() && each.is_none() {
-            reader.wrong(
-                tree,
-                format!("`where` without `each` in the rule of `{what}`"),
-                format!("write each = \"the list\", {name} = \"the path in its rows\", where = {{ … }}"),
-            );
-        }
         let items: &[Tree] = match &tree.kind {
             Kind::List(items) => items,
             Kind::Bool(true) if name == "count" => &[],
             _ => std::slice::from_ref(tree),
         };
         let rules =
-            items.iter().filter_map(|item| self.rule_with(item, For::Any, env, what, &Mods::default(), true));
+            items.iter().filter_map(|item| self.rule_with(item, For::Any, env, what, &plain_mods(env), true));
         Some(Gather { each, only, values: rules.collect() })
     }
 
@@ -214,13 +213,17 @@ impl Loaded {
         let (text, at) = reader.text("expr")?;
         let mut with = Vec::new();
         for (key, tree) in reader.sub("with").map(|table| table.entries.as_slice()).unwrap_or_default() {
-            if let Some(rule) = self.rule_with(tree, For::Any, env, &key.name, &Mods::default(), true) {
+            if let Some(rule) = self.rule_with(tree, For::Any, env, &key.name, &plain_mods(env), true) {
                 with.push((key.name.clone(), rule));
             }
         }
         let names: Vec<&str> = with.iter().map(|(name, _)| name.as_str()).collect();
         match Expr::compile(text, &names) {
-            Ok(expr) => Some(Source::Expr(Box::new(expr), with)),
+            Ok(expr) => {
+                let count = text.split('\n').count();
+                let lines = (1..=count).map(|line| self.files.loc(self.place_in_text(at, line, 1))).collect();
+                Some(Source::Expr(Box::new(Formula { expr, with, lines })))
+            }
             Err(error) => {
                 let place = self.place_in_text(at, error.line, error.column);
                 let known = names.iter().copied();
@@ -319,6 +322,7 @@ impl Loaded {
                 );
             }
         }
+        mods.decimal = self.decimal_mark(reader).or(mods.decimal);
         mods.const_is_text = reader.get("const").is_some_and(|tree| tree.text().is_some());
         if let Some(tree) = reader.get("lookup") {
             mods.lookup = self.lookup(tree).or(mods.lookup);
@@ -429,4 +433,9 @@ impl Loaded {
             }
         }
     }
+}
+
+/// What the parts of a rule inherit: how numbers are written.
+fn plain_mods(env: &Env) -> Mods {
+    Mods { decimal: env.decimal, ..Mods::default() }
 }

@@ -189,7 +189,7 @@ fn element<'a>(start: &BytesStart<'_>, prefixes: bool) -> Result<Open<'a>, Strin
         let value = attribute
             .normalized_value(XmlVersion::Implicit1_0)
             .map_err(|error| format!("the attribute `{name}`: {error}"))?;
-        if name.ends_with(":nil") && matches!(value.as_ref(), "true" | "1") {
+        if (name == "nil" || name.ends_with(":nil")) && matches!(value.as_ref(), "true" | "1") {
             element.nil = true;
             continue;
         }
