@@ -16,7 +16,7 @@ use crate::config::Sources;
 use crate::connector::manifest::TopicAction;
 use crate::connector::{Connector, webhook};
 use crate::diagnostic::nearest;
-use crate::map::{Context, Inbound, Outbound, explain, test};
+use crate::map::{Context, Inbound, Outbound, SyntaxKind, explain, test};
 
 /// See [`super::Cli`].
 #[derive(Debug, Args)]
@@ -157,6 +157,18 @@ fn run(globals: &Globals, input: &Input) -> Done {
         }
         Mapping::Out(outbound) => {
             let source: Value = serde_json::from_slice(&payload)?;
+            if outbound.syntax().kind != SyntaxKind::Json {
+                return match outbound.bytes(&source, &context) {
+                    Ok(body) => {
+                        say(String::from_utf8_lossy(&body).trim_end());
+                        Ok(ExitCode::SUCCESS)
+                    }
+                    Err(error) => {
+                        complain(format_args!("{}: {}", error.cause, error.message));
+                        Ok(ExitCode::FAILURE)
+                    }
+                };
+            }
             match outbound.encode_with(&source, &context) {
                 Ok(body) => {
                     say(serde_json::to_string_pretty(&body)?);

@@ -24,7 +24,7 @@ use crate::connector::classify::{Outcome, Verdict};
 use crate::connector::manifest::{Command, ErrorClass, Find, Once};
 use crate::connector::quirks;
 use crate::connector::request::{self, Fill};
-use crate::map::Context;
+use crate::map::{Context, RecordError, SyntaxKind};
 use crate::plan::{self, NoContent};
 use crate::ports::{DueIntent, EntityRecord, Frozen, HttpRequest, StoreError};
 use crate::retry::later;
@@ -322,6 +322,7 @@ impl Delivery {
             quirks::prepare(quirk, &mut source, needs)
                 .map_err(|message| self.held("encode", message, None))?;
         }
+        let mut written = None;
         let out = match &command.out {
             None => None,
             Some(name) => {
@@ -342,13 +343,20 @@ impl Delivery {
                     exponents: self.view.manifest().exponents.clone(),
                     ..Context::default()
                 };
-                Some(mapping.encode_with(&source, &ctx).map_err(|error| {
+                let off = |error: RecordError| {
                     let mut held = self.trouble(&error.kind, error.message, error.help);
                     if let Some(exception) = &mut held.2 {
                         exception.cause = error.cause;
                     }
                     Held::Off(held.0, held.1, held.2)
-                })?)
+                };
+                let kind = mapping.syntax().kind;
+                if kind == SyntaxKind::Json {
+                    Some(mapping.encode_with(&source, &ctx).map_err(off)?)
+                } else {
+                    written = Some((kind.content_type(), mapping.bytes(&source, &ctx).map_err(off)?));
+                    None
+                }
             }
         };
         let id = self.due.intent.id.to_string();
@@ -359,6 +367,15 @@ impl Delivery {
         let prepared = request::build(self.view.manifest(), &command.request, out, &fill)
             .map_err(|error| self.held("encode", error.to_string(), None))?;
         let mut request = prepared.request;
+        if let Some((content_type, body)) = written {
+            request.body = body.into();
+            // A content type that the manifest names stays; the one for JSON was only assumed.
+            let named = command.request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+            if !named {
+                request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+                request.headers.push(("Content-Type".to_owned(), content_type.to_owned()));
+            }
+        }
         if let Once::Key { header, .. } = &command.once {
             let name = header.fill(&|name| fill.value(name)).map_err(|error| {
                 self.held("encode", format!("the header of the key cannot be named: {error}"), None)

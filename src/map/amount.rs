@@ -56,6 +56,9 @@ pub(super) fn decimal(text: &str, mark: Option<char>) -> Result<Decimal, Trouble
     let (negative, digits) = sign(plain);
     let spaced = digits.contains([' ', '\u{a0}', '\u{202f}', '\'', '’']);
     let parts: Vec<&str> = digits.split([' ', '\u{a0}', '\u{202f}', '\'', '’']).collect();
+    if !digits.contains(|c: char| c.is_ascii_digit()) {
+        return Err(none());
+    }
     let only = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
     if digits.is_empty() || !digits.starts_with(only) || !parts.iter().all(|part| part.chars().all(only)) {
         return Err(none());
@@ -171,7 +174,7 @@ pub(super) fn amount(text: &str, mark: Option<char>) -> Result<Amount, Trouble> 
             _ => return Err(Trouble::new("bad_value", format!("`{}` names two currencies", short(text)))),
         },
     };
-    Ok(Amount { value: if outer { -value } else { value }, exact: value.scale() > 0, told })
+    Ok(Amount { value: if outer { -value } else { value }, exact: value.scale() > 0 || (core.contains('.') && core.contains(['e', 'E'])), told })
 }
 
 fn told(word: &str) -> Result<Told, Trouble> {

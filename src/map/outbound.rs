@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
+use sha2::{Digest, Sha256};
 
 use crate::canonical::{Money, When};
 use crate::config::sources::Sources;
@@ -17,6 +18,8 @@ use super::convert::{self, Trouble, short};
 use super::eval::{Eval, Failed, Here, Settings};
 use super::node::Node;
 use super::program::{As, OutField, OutObject, OutPlan, OutProgram, OutRows, Rule, Source, Unit};
+use super::syntax::Syntax;
+use super::syntax::write::Written;
 use super::values::Val;
 use super::{Context, RecordError};
 
@@ -57,6 +60,30 @@ impl Outbound {
     /// # Errors
     /// When a required field is missing or a value does not fit.
     pub fn encode_with(&self, source: &Value, ctx: &Context) -> Result<Value, RecordError> {
+        self.make(source, ctx).map(Written::into_value)
+    }
+
+    /// How the partner reads such a body.
+    #[must_use]
+    pub fn syntax(&self) -> &Syntax {
+        &self.program.syntax
+    }
+
+    /// The body in the partner's syntax.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], and when the syntax cannot say what the mapping made.
+    pub fn bytes(&self, source: &Value, ctx: &Context) -> Result<Vec<u8>, RecordError> {
+        let body = self.make(source, ctx)?;
+        self.program.syntax.write(body, &self.program.columns).map_err(|trouble| RecordError {
+            kind: trouble.kind.to_owned(),
+            cause: format!("{}:{}", trouble.kind, self.program.name),
+            message: format!("mappings/{}.out.toml:1:1: {}", self.program.name, trouble.message),
+            help: trouble.help,
+        })
+    }
+
+    fn make(&self, source: &Value, ctx: &Context) -> Result<Written, RecordError> {
         let root = Node::from_value(source);
         let zones = BTreeMap::new();
         let OutProgram { empty, exponents, .. } = self.program.as_ref();
@@ -70,7 +97,7 @@ impl Outbound {
             None => Ok(None),
         };
         match body {
-            Ok(body) => Ok(body.unwrap_or_else(|| Value::Object(Map::new()))),
+            Ok(body) => Ok(body.unwrap_or_else(|| Written::Object(Vec::new()))),
             Err(Failed) => Err(eval.errors.take().into_iter().next().unwrap_or(RecordError {
                 kind: "internal".to_owned(),
                 cause: format!("internal:{}", self.program.name),
@@ -98,17 +125,18 @@ struct Writer<'e, 'p, 'n> {
 }
 
 impl<'n> Writer<'_, '_, 'n> {
-    fn plan(&self, full: &str, plan: &OutPlan, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+    fn plan(&self, full: &str, plan: &OutPlan, here: &Here<'_, 'n>) -> Result<Option<Written>, Failed> {
         match plan {
             OutPlan::Rule { rule, way, several } => self
                 .value(rule, way, *several, here)
+                .map(|value| value.map(Written::Value))
                 .map_err(|trouble| self.eval.fail(full, &rule.loc, trouble)),
             OutPlan::Object(object) => self.object(object, here),
             OutPlan::Rows(parts) => self.rows(full, parts, here),
         }
     }
 
-    fn object(&self, object: &OutObject, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+    fn object(&self, object: &OutObject, here: &Here<'_, 'n>) -> Result<Option<Written>, Failed> {
         let loc = object.fields.first().map(|field| &field.loc);
         let fail = |trouble| match loc {
             Some(loc) => self.eval.fail("", loc, trouble),
@@ -130,16 +158,16 @@ impl<'n> Writer<'_, '_, 'n> {
             rows.push(base);
         }
         let inner = Here { rows: &rows, ..*here };
-        let mut out = Map::new();
+        let mut out = Vec::new();
         for field in &object.fields {
             if let Some(value) = self.field(field, &inner)? {
-                out.insert(field.name.clone(), value);
+                out.push((field.name.clone(), value));
             }
         }
-        Ok((object.keep || !out.is_empty()).then_some(Value::Object(out)))
+        Ok((object.keep || !out.is_empty()).then_some(Written::Object(out)))
     }
 
-    fn field(&self, field: &OutField, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+    fn field(&self, field: &OutField, here: &Here<'_, 'n>) -> Result<Option<Written>, Failed> {
         let value = self.plan(&field.full, &field.plan, here)?;
         if value.is_none() && field.required {
             let mut message = format!("`{}` is missing", field.name);
@@ -153,7 +181,7 @@ impl<'n> Writer<'_, '_, 'n> {
         Ok(value)
     }
 
-    fn rows(&self, full: &str, parts: &[OutRows], here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+    fn rows(&self, full: &str, parts: &[OutRows], here: &Here<'_, 'n>) -> Result<Option<Written>, Failed> {
         let mut out = Vec::new();
         let mut keep = false;
         for part in parts {
@@ -174,7 +202,7 @@ impl<'n> Writer<'_, '_, 'n> {
                 }
             }
         }
-        Ok((keep || !out.is_empty()).then_some(Value::Array(out)))
+        Ok((keep || !out.is_empty()).then_some(Written::List(out)))
     }
 
     fn value(
@@ -294,6 +322,11 @@ impl<'n> Writer<'_, '_, 'n> {
                 let country = celes::Country::from_alpha2(&code)
                     .map_err(|_| Trouble::new("bad_value", format!("`{code}` has no three-letter code")))?;
                 Value::String(country.alpha3.to_owned())
+            }
+            As::Control => {
+                let digest = Sha256::digest(text.as_bytes());
+                let number = digest.iter().take(4).fold(0_u64, |number, byte| number * 256 + u64::from(*byte));
+                Value::String(format!("{:09}", number % 999_999_999 + 1))
             }
             As::FirstName => match text.trim().rsplit_once(' ') {
                 Some((first, _)) => Value::String(first.trim().to_owned()),

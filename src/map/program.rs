@@ -214,6 +214,9 @@ pub(super) struct OutProgram {
     pub empty: Vec<String>,
     /// Minor-unit exponents of the partner that differ from ISO 4217.
     pub exponents: std::collections::BTreeMap<String, u32>,
+    pub syntax: Syntax,
+    /// The columns of a CSV, in order.
+    pub columns: Vec<String>,
     pub body: Option<OutPlan>,
 }
 
@@ -273,6 +276,8 @@ pub(super) enum As {
     Time(Format),
     Weight(Unit),
     Alpha3,
+    /// Nine digits derived from the text: the same for the same text.
+    Control,
     FirstName,
     LastName,
 }

@@ -348,7 +348,14 @@ fn check_outbound(outbound: &Outbound, reader: &Reader<'_>, text: &str) -> Vec<S
     };
     let mut differences = Vec::new();
     let wanted = reader.text("error").map(|(cause, _)| cause);
-    match (outbound.encode(&source), wanted) {
+    if let (Some((expected, _)), None) = (reader.get("expect").and_then(|tree| Some((tree.text()?, tree.place))), wanted) {
+        match outbound.bytes(&source, &context(reader)) {
+            Ok(bytes) => lines_differ(expected, &String::from_utf8_lossy(&bytes), &mut differences),
+            Err(error) => differences.push(format!("error {}: {}", error.cause, error.message)),
+        }
+        return differences;
+    }
+    match (outbound.encode_with(&source, &context(reader)), wanted) {
         (Ok(body), None) => match reader.get("expect").map(|tree| (tree, &tree.kind)) {
             Some((_, Kind::Table(table))) => {
                 compare_table("", table, &body, reader.flag("exact").unwrap_or_default(), &mut differences);
@@ -361,6 +368,25 @@ fn check_outbound(outbound: &Outbound, reader: &Reader<'_>, text: &str) -> Vec<S
         (Err(error), _) => differences.push(format!("error {}: {}", error.cause, error.message)),
     }
     differences
+}
+
+/// Compares a body of text line by line.
+fn lines_differ(expected: &str, found: &str, differences: &mut Vec<String>) {
+    let (mut expected, mut found) = (expected.trim().lines(), found.trim().lines());
+    for number in 1.. {
+        match (expected.next(), found.next()) {
+            (None, None) => return,
+            (a, b) if a.map(str::trim_end) == b.map(str::trim_end) => {}
+            (a, b) => differences.push(format!(
+                "line {number}: expected `{}`, found `{}`",
+                a.unwrap_or("(no line)"),
+                b.unwrap_or("(no line)")
+            )),
+        }
+        if differences.len() > 20 {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]

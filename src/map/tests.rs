@@ -9,6 +9,7 @@ use super::{Context, Inbound, Mapped, MappedFact, Node};
 mod docs;
 mod formats;
 mod mistakes;
+mod outbound;
 mod overlay;
 mod property;
 mod traps;

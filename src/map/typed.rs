@@ -32,17 +32,19 @@ impl<'n> Eval<'_, 'n> {
             }
             return Err(no_scalar(node));
         };
+        // Numbers of JSON, sums and results are written in one way only.
+        let decimal = mods.decimal.filter(|_| !matches!(val, Val::Num(_)));
         let flip = |value: Decimal| {
             let value = if mods.abs { value.abs() } else { value };
             if mods.negate { -value } else { value }
         };
         let flipped = if mods.abs || mods.negate {
-            Some(flip(convert::decimal(text, mods.decimal)?).to_string())
+            Some(flip(convert::decimal(text, decimal)?).to_string())
         } else {
             None
         };
         // What was flipped is written as we write numbers.
-        let mark = if flipped.is_some() { None } else { mods.decimal };
+        let mark = if flipped.is_some() { None } else { decimal };
         let text = flipped.as_deref().unwrap_or(text);
         Ok(Some(match ty {
             Ty::Integer => Value::from(convert::integer(text, mark)?),
@@ -102,7 +104,8 @@ impl<'n> Eval<'_, 'n> {
     /// The money that a text, a number or an object `{ amount, currency }` tells.
     pub fn money(&self, val: &Val<'n>, mods: &Mods, here: &Here<'_, 'n>) -> Result<Money, Trouble> {
         let exponent = |currency: Currency| self.exponent(currency);
-        let form = MoneyForm { unit: mods.unit, decimal: mods.decimal };
+        let form =
+            MoneyForm { unit: mods.unit, decimal: mods.decimal.filter(|_| !matches!(val, Val::Num(_))) };
         if let Val::Node(node) = val {
             let get = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
             let amount = get(&["amount", "value"]).or_else(|| node.text());

@@ -80,7 +80,7 @@ impl<'n> Eval<'_, 'n> {
         if text.is_empty() {
             return Ok(matches!(ty, Ty::Text).then(|| Value::String(String::new())));
         }
-        self.convert(&Val::Text(Cow::Borrowed(text)), ty, &rule.mods, here)
+        self.convert(&literal(Cow::Borrowed(text), &rule.mods), ty, &rule.mods, here)
     }
 
     /// A list of texts.
@@ -118,7 +118,7 @@ impl<'n> Eval<'_, 'n> {
                 let found = nodes.into_iter().filter(|node| !node.is_absent()).find_map(Val::of);
                 found.filter(|val| !self.blank(val, &rule.mods)).inspect(|val| self.note(path, val))
             }
-            Source::Const(text) => return Ok(Some(Val::Text(Cow::Owned(text.clone())))),
+            Source::Const(text) => return Ok(Some(literal(Cow::Owned(text.clone()), &rule.mods))),
             Source::First(rules) => {
                 for rule in rules {
                     if let Some(val) = self.one(rule, here)? {
@@ -318,7 +318,8 @@ impl<'n> Eval<'_, 'n> {
             let text = val
                 .text()
                 .ok_or_else(|| Trouble::new("bad_value", "an object or a list cannot be summed up"))?;
-            let value = amount::amount(text, mods.decimal)?.value;
+            let mark = mods.decimal.filter(|_| !matches!(val, Val::Num(_)));
+            let value = amount::amount(text, mark)?.value;
             let total = sum.unwrap_or_default().checked_add(value);
             sum = Some(total.ok_or_else(|| Trouble::new("bad_value", "the sum is too large"))?);
         }
@@ -468,6 +469,11 @@ fn variable(val: &Val<'_>) -> expr::Value {
         },
         Val::Node(node) => expr::Value::Text(node.to_json()),
     }
+}
+
+/// A literal of the mapping: its numbers are written as TOML writes them, whatever the partner does.
+fn literal<'n>(text: Cow<'n, str>, mods: &Mods) -> Val<'n> {
+    if mods.decimal.is_some() && number(&text).is_some() { Val::Num(text) } else { Val::Text(text) }
 }
 
 /// Without `after` all; else the one that follows the first of the words that is there.

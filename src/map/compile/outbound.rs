@@ -28,7 +28,7 @@ const CONTROL: [&str; 13] = [
 ];
 
 /// The words of `as`.
-const AS: [&str; 16] = [
+pub(in crate::map) const AS: [&str; 17] = [
     "text",
     "integer",
     "number",
@@ -43,9 +43,26 @@ const AS: [&str; 16] = [
     "unix",
     "unix_ms",
     "alpha3",
+    "control",
     "first_name",
     "last_name",
 ];
+
+/// The names of the fields of a row.
+fn columns(body: Option<&OutPlan>) -> Vec<String> {
+    let objects: Vec<&OutObject> = match body {
+        Some(OutPlan::Object(object)) => vec![object],
+        Some(OutPlan::Rows(parts)) => parts.iter().map(|part| &part.object).collect(),
+        _ => Vec::new(),
+    };
+    let mut columns: Vec<String> = Vec::new();
+    for field in objects.into_iter().flat_map(|object| &object.fields) {
+        if !columns.contains(&field.name) {
+            columns.push(field.name.clone());
+        }
+    }
+    columns
+}
 
 impl Loaded {
     /// Compiles the outbound program.
@@ -63,6 +80,7 @@ impl Loaded {
                 .collect();
             program.exponents = self.exponents(&reader);
             env.zone = self.zone(&reader);
+            program.syntax = self.syntax(&reader);
             reader.get("doc");
             reader.finish("[mapping]");
         }
@@ -73,6 +91,7 @@ impl Loaded {
                     .help("write [body] and the partner's fields below"),
             ),
         }
+        program.columns = columns(program.body.as_ref());
         for known in ["body", "fragment", "lookup", "overlay"] {
             root.get(known);
         }
@@ -130,6 +149,7 @@ impl Loaded {
             "major" | "amount" => As::Major,
             "currency" => As::Currency,
             "alpha3" => As::Alpha3,
+            "control" => As::Control,
             "first_name" => As::FirstName,
             "last_name" => As::LastName,
             "weight" => {

@@ -10,6 +10,7 @@ mod form;
 mod loops;
 mod segment;
 mod x12;
+pub(super) mod write;
 mod xml;
 
 use std::borrow::Cow;
