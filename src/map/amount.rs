@@ -174,7 +174,11 @@ pub(super) fn amount(text: &str, mark: Option<char>) -> Result<Amount, Trouble> 
             _ => return Err(Trouble::new("bad_value", format!("`{}` names two currencies", short(text)))),
         },
     };
-    Ok(Amount { value: if outer { -value } else { value }, exact: value.scale() > 0 || (core.contains('.') && core.contains(['e', 'E'])), told })
+    Ok(Amount {
+        value: if outer { -value } else { value },
+        exact: value.scale() > 0 || (core.contains('.') && core.contains(['e', 'E'])),
+        told,
+    })
 }
 
 fn told(word: &str) -> Result<Told, Trouble> {

@@ -325,7 +325,8 @@ impl<'n> Writer<'_, '_, 'n> {
             }
             As::Control => {
                 let digest = Sha256::digest(text.as_bytes());
-                let number = digest.iter().take(4).fold(0_u64, |number, byte| number * 256 + u64::from(*byte));
+                let number =
+                    digest.iter().take(4).fold(0_u64, |number, byte| number * 256 + u64::from(*byte));
                 Value::String(format!("{:09}", number % 999_999_999 + 1))
             }
             As::FirstName => match text.trim().rsplit_once(' ') {

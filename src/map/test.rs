@@ -348,7 +348,9 @@ fn check_outbound(outbound: &Outbound, reader: &Reader<'_>, text: &str) -> Vec<S
     };
     let mut differences = Vec::new();
     let wanted = reader.text("error").map(|(cause, _)| cause);
-    if let (Some((expected, _)), None) = (reader.get("expect").and_then(|tree| Some((tree.text()?, tree.place))), wanted) {
+    if let (Some((expected, _)), None) =
+        (reader.get("expect").and_then(|tree| Some((tree.text()?, tree.place))), wanted)
+    {
         match outbound.bytes(&source, &context(reader)) {
             Ok(bytes) => lines_differ(expected, &String::from_utf8_lossy(&bytes), &mut differences),
             Err(error) => differences.push(format!("error {}: {}", error.cause, error.message)),

@@ -215,6 +215,7 @@ fn config(token: Option<&str>) -> Config {
             secrets: BTreeMap::new(),
             links: BTreeMap::new(),
             zone: None,
+            currency: None,
             polls: BTreeMap::new(),
             enabled: true,
         };

@@ -27,7 +27,8 @@ fn xml() {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Order xmlns=\"urn:x\" id=\"ord_1\"><Total currency=\"EUR\">12.50</Total>\
          <Name>A &amp; B &lt;c&gt;</Name><Lines><Line n=\"2\"><Sku>A</Sku></Line><Line n=\"1\"><Sku>B</Sku></Line></Lines></Order>\n"
     );
-    let error = bytes("[mapping]\nformat = \"xml\"\n[body]\na = \"ref\"\nb = \"ref\"\n", &source()).unwrap_err();
+    let error =
+        bytes("[mapping]\nformat = \"xml\"\n[body]\na = \"ref\"\nb = \"ref\"\n", &source()).unwrap_err();
     assert!(error.message.contains("the body has 2 root elements"), "{error}");
     let error = bytes("[mapping]\nformat = \"xml\"\n[body]\n\"a b\" = \"ref\"\n", &source()).unwrap_err();
     assert!(error.message.contains("`a b` is no name of an XML element"), "{error}");
@@ -58,7 +59,12 @@ fn x12() {
     let written = bytes(X12_OUT, &source()).unwrap();
     let (isa, rest) = written.split_once("~\n").unwrap();
     assert_eq!(isa.len(), 105);
-    assert!(isa.starts_with("ISA*00*          *00*          *ZZ*ME             *ZZ*THEM           *250103*0430*U*00401*"), "{isa}");
+    assert!(
+        isa.starts_with(
+            "ISA*00*          *00*          *ZZ*ME             *ZZ*THEM           *250103*0430*U*00401*"
+        ),
+        "{isa}"
+    );
     let control = &isa[90..99];
     assert_eq!(
         rest,
@@ -91,7 +97,11 @@ fn edifact() {
     );
     let read = super::super::Syntax::of(super::super::SyntaxKind::Edifact);
     let node = read.read(written.as_bytes()).unwrap();
-    assert!(node.to_json().contains(r#""06":"Z*~'+:?x""#) && !node.to_json().contains("$error"), "{}", node.to_json());
+    assert!(
+        node.to_json().contains(r#""06":"Z*~'+:?x""#) && !node.to_json().contains("$error"),
+        "{}",
+        node.to_json()
+    );
 }
 
 #[test]
@@ -100,5 +110,8 @@ fn tests_of_bodies_compare_their_lines() {
     let mut sources = Sources::default();
     sources.insert("mappings/shop/send.out.toml", mapping);
     let outcomes = super::super::test::run_tests(&sources, "shop", "send");
-    assert!(outcomes[0].differences[0].starts_with("line 1: expected `ISA*00`, found `ISA*00*  "), "{outcomes:?}");
+    assert!(
+        outcomes[0].differences[0].starts_with("line 1: expected `ISA*00`, found `ISA*00*  "),
+        "{outcomes:?}"
+    );
 }

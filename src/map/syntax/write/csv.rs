@@ -30,8 +30,11 @@ pub(super) fn write(body: &Written, columns: &[String], syntax: &Syntax) -> Resu
                     text(value).unwrap_or_default()
                 }
                 Some(_) => {
-                    return Err(Trouble::new("bad_value", format!("the column `{column}` is no single value"))
-                        .help("a CSV has one value a cell: join them"));
+                    return Err(Trouble::new(
+                        "bad_value",
+                        format!("the column `{column}` is no single value"),
+                    )
+                    .help("a CSV has one value a cell: join them"));
                 }
             };
             cells.push(cell);

@@ -46,7 +46,8 @@ fn number(key: &str) -> Option<usize> {
 
 fn collect(body: &Written, out: &mut Vec<Segment>) -> Result<(), Trouble> {
     let Written::Object(fields) = body else {
-        return Err(wrong("a body of segments is an object".to_owned()).help("write [body.BEG] and its elements below"));
+        return Err(wrong("a body of segments is an object".to_owned())
+            .help("write [body.BEG] and its elements below"));
     };
     for (tag, body) in fields {
         match body {
@@ -59,14 +60,16 @@ fn collect(body: &Written, out: &mut Vec<Segment>) -> Result<(), Trouble> {
 
 fn segment(tag: &str, body: &Written, out: &mut Vec<Segment>) -> Result<(), Trouble> {
     if !is_tag(tag) {
-        return Err(wrong(format!("`{tag}` is no segment")).help("expected a tag such as N1 or LIN, or an element such as 01"));
+        return Err(wrong(format!("`{tag}` is no segment"))
+            .help("expected a tag such as N1 or LIN, or an element such as 01"));
     }
     let body = match body {
         Written::Value(value @ Value::Object(_)) => &Written::of(value),
         body => body,
     };
     let Written::Object(fields) = body else {
-        return Err(wrong(format!("the segment {tag} has no elements")).help(format!("write [body.{tag}] and \"01\" = … below")));
+        return Err(wrong(format!("the segment {tag} has no elements"))
+            .help(format!("write [body.{tag}] and \"01\" = … below")));
     };
     let mut own = Segment { tag: tag.to_owned(), elements: Vec::new() };
     for (key, value) in fields {
@@ -85,7 +88,9 @@ fn segment(tag: &str, body: &Written, out: &mut Vec<Segment>) -> Result<(), Trou
 fn components(tag: &str, key: &str, value: &Written) -> Result<Vec<String>, Trouble> {
     let many = || wrong(format!("the element {tag}.{key} is no single value"));
     match value {
-        Written::Value(value) if !value.is_array() && !value.is_object() => Ok(text(value).into_iter().collect()),
+        Written::Value(value) if !value.is_array() && !value.is_object() => {
+            Ok(text(value).into_iter().collect())
+        }
         Written::Object(parts) => {
             let mut all = Vec::new();
             for (name, part) in parts {

@@ -14,8 +14,11 @@ pub(super) fn write(body: &Written) -> Result<String, Trouble> {
         _ => &[],
     };
     let [(name, root)] = root else {
-        return Err(Trouble::new("bad_value", format!("the body has {} root elements; XML has one", root.len()))
-            .help("write [body.Order] and its elements below"));
+        return Err(Trouble::new(
+            "bad_value",
+            format!("the body has {} root elements; XML has one", root.len()),
+        )
+        .help("write [body.Order] and its elements below"));
     };
     let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
     element(name, root, &mut out)?;
@@ -26,7 +29,9 @@ pub(super) fn write(body: &Written) -> Result<String, Trouble> {
 fn element(name: &str, body: &Written, out: &mut String) -> Result<(), Trouble> {
     match body {
         Written::List(items) => items.iter().try_for_each(|item| element(name, item, out)),
-        Written::Value(value @ (Value::Array(_) | Value::Object(_))) => element(name, &Written::of(value), out),
+        Written::Value(value @ (Value::Array(_) | Value::Object(_))) => {
+            element(name, &Written::of(value), out)
+        }
         Written::Value(value) => {
             if let Some(text) = text(value) {
                 named(name)?;
@@ -43,7 +48,10 @@ fn element(name: &str, body: &Written, out: &mut String) -> Result<(), Trouble> 
                 if let Some(attribute) = key.strip_prefix('@') {
                     named(attribute)?;
                     let Written::Value(value) = value else {
-                        return Err(Trouble::new("bad_value", format!("the attribute `{attribute}` is no single value")));
+                        return Err(Trouble::new(
+                            "bad_value",
+                            format!("the attribute `{attribute}` is no single value"),
+                        ));
                     };
                     if let Some(text) = text(value) {
                         let _ = write!(out, " {attribute}=\"{}\"", escaped(&text));
