@@ -3,9 +3,10 @@
 //! them the cases cannot run, and the test says how many.
 //!
 //! A case names the `mapping` that the payload goes through, or the `topic` under which it comes (then the manifest of
-//! the connector finds the mapping), perhaps the account's `zone`, and then what must come of it: `facts`, the causes of
-//! the `exceptions`, or what else the manifest says. With `CROSSDOCK_GOLDEN=write` the expectations are written anew:
-//! look at every difference before it is kept. A new case needs only its `mapping` or `topic` before that.
+//! the connector finds the mapping), perhaps the account's `zone` and `currency` and what was `asked`, and then what must
+//! come of it: `facts`, the causes of the `exceptions`, or what else the manifest says. With `CROSSDOCK_GOLDEN=write` the
+//! expectations are written anew: look at every difference before it is kept. A new case needs only its `mapping` or
+//! `topic` before that.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -38,6 +39,12 @@ struct Case {
     /// The account's time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     zone: Option<String>,
+    /// The account's currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    /// What was asked, where the payload is an answer that does not say.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    asked: BTreeMap<String, String>,
     /// Why this is right, where it is not plain to see.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -134,9 +141,14 @@ impl Mappings {
     }
 
     fn run(&self, golden: &Golden, bytes: &[u8]) -> Outcome {
-        let Case { mapping, topic, zone, .. } = &golden.case;
+        let Case { mapping, topic, zone, currency, asked, .. } = &golden.case;
         let connector = self.registry.get(&golden.system);
-        let mut context = Context { zone: zone.clone(), ..Context::default() };
+        let mut context = Context {
+            zone: zone.clone(),
+            currency: currency.clone(),
+            asked: asked.clone(),
+            ..Context::default()
+        };
         if let Some(connector) = connector {
             context.exponents.clone_from(&connector.manifest.exponents);
         }
