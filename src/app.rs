@@ -4,6 +4,8 @@
 //! drains with a deadline and closes. After `kill -9` nothing has to be put right: all that was promised is in the
 //! store, and whatever was in flight is treated as unknown when its account's lease is taken again.
 
+pub mod bus;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -20,12 +22,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::canonical::AccountId;
-use crate::config::model::{BusConfig, StoreConfig};
+use crate::config::model::StoreConfig;
 use crate::config::world::World;
 use crate::deliver;
 use crate::ingest::backlog::Backlog;
 use crate::ingest::webhook::Intake;
-use crate::io::bus::embedded::EmbeddedBus;
 use crate::io::clock::SystemClock;
 use crate::io::http::ReqwestHttp;
 use crate::io::store::sqlite::{Options, SqliteStore};
@@ -66,6 +67,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The bus.
+    #[error("the bus cannot be used: {0}")]
+    Bus(String),
     /// The HTTP client.
     #[error("the HTTP client cannot be built: {0}")]
     Http(String),
@@ -88,7 +92,7 @@ pub struct Running {
     work: CancellationToken,
     servers: TaskTracker,
     tasks: TaskTracker,
-    bus: Arc<EmbeddedBus>,
+    bus: Arc<dyn Bus>,
     drain: Duration,
     /// Held as long as the daemon runs.
     _lock: File,
@@ -109,7 +113,6 @@ impl Prepared {
     pub async fn start(self) -> Result<Running, StartError> {
         let config = self.world.config.clone();
         let StoreConfig::Sqlite { path } = &config.store;
-        let BusConfig::Embedded = config.bus;
         let lock = lock(path)?;
         let options = Options { queue: config.intake.queue, sole: true, ..Options::default() };
         let store = SqliteStore::open(path, options).map_err(|error| StartError::Store {
@@ -118,7 +121,7 @@ impl Prepared {
         })?;
         let store: Arc<dyn Store> = store;
         let seal = deliver::Seal::new(&master_key(path)?).map(Arc::new);
-        let bus = Arc::new(EmbeddedBus::new());
+        let bus = bus::build(&config)?;
         let http: Arc<dyn Http> =
             Arc::new(ReqwestHttp::new().map_err(|error| StartError::Http(error.to_string()))?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -134,13 +137,11 @@ impl Prepared {
         let backlog = Arc::new(Backlog::default());
         let (intake, work) = (CancellationToken::new(), CancellationToken::new());
         let (servers, tasks) = (TaskTracker::new(), TaskTracker::new());
-        let as_bus: Arc<dyn Bus> = bus.clone();
-
-        activate(store.as_ref(), &as_bus, &world.load(), clock.now()).await;
+        activate(store.as_ref(), &bus, &world.load(), clock.now()).await;
 
         let worker = Worker {
             store: store.clone(),
-            bus: as_bus.clone(),
+            bus: bus.clone(),
             clock: clock.clone(),
             world: world.clone(),
             backlog: backlog.clone(),
@@ -148,7 +149,7 @@ impl Prepared {
         let deps = deliver::Deps {
             store: store.clone(),
             http,
-            bus: as_bus.clone(),
+            bus: bus.clone(),
             clock: clock.clone(),
             world: world.clone(),
             owner: format!("{}-{:08x}", std::process::id(), clock.random() & 0xffff_ffff),
@@ -158,24 +159,22 @@ impl Prepared {
         };
         spawn_stages(&tasks, &work, worker, &deps);
 
-        let hooks = web::hooks::routes(
-            Intake {
-                store: store.clone(),
-                bus: as_bus.clone(),
-                clock: clock.clone(),
-                world: world.clone(),
-                backlog,
-            },
-            config.server.max_body,
-        );
+        let door = Intake {
+            store: store.clone(),
+            bus: bus.clone(),
+            clock: clock.clone(),
+            world: world.clone(),
+            backlog,
+        };
+        tasks.spawn({
+            let (door, stop) = (door.clone(), intake.clone());
+            async move { door.take_from_bus(stop).await }
+        });
+        let hooks = web::hooks::routes(door, config.server.max_body);
         let router = web::router(web::WebState {
             store: store.clone(),
-            bus: as_bus,
+            bus: bus.clone(),
             world,
-            events: web::events::of_broadcast({
-                let bus = bus.clone();
-                move || bus.subscribe()
-            }),
             clock,
             metrics: Some(metrics),
             token: config.server.token.clone(),
@@ -257,6 +256,13 @@ async fn ring(bus: Arc<dyn Bus>, bells: Bells) {
                 }
             }
             Hint::Outbound { account } => {
+                let Some(lane) = bells.accounts.get(&account) else { continue };
+                lane.wake();
+                if !lane.holds_lease() {
+                    bus.hint(Hint::Everyone { account }).await;
+                }
+            }
+            Hint::Everyone { account } => {
                 if let Some(lane) = bells.accounts.get(&account) {
                     lane.wake();
                 }

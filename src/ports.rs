@@ -13,7 +13,7 @@ mod work;
 
 use jiff::Timestamp;
 
-pub use self::bus::{Bus, BusError, Event, Hint, INBOUND_SHARDS, shard};
+pub use self::bus::{Bus, BusError, Command, Dead, Event, Hint, INBOUND_SHARDS, Received, Verdict, shard};
 pub use self::delivery::{Attempt, DueIntent, Frozen, Lease, Remedy, Settled};
 pub use self::http::{Http, HttpError, HttpRequest, HttpResponse};
 pub use self::people::{

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub mod accounts;
+pub mod bus;
 pub mod check;
 pub mod client;
 pub mod connector;
@@ -63,6 +64,8 @@ enum Command {
     Exceptions(exceptions::Exceptions),
     /// Show the accounts: lane, limits, last contact.
     Accounts(accounts::Accounts),
+    /// Show what stands on the message broker, or compare it with what should.
+    Bus(bus::Bus),
     /// Try a webhook's signature.
     Webhook(webhook::Webhook),
 }
@@ -101,6 +104,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Orders(command) => command.run(&globals),
         Command::Exceptions(command) => command.run(&globals),
         Command::Accounts(command) => command.run(&globals),
+        Command::Bus(command) => command.run(&globals),
         Command::Webhook(command) => command.run(&globals),
     };
     done.unwrap_or_else(|Failure(message)| {

@@ -94,6 +94,15 @@ pub enum StoreConfig {
 pub enum BusConfig {
     /// `kind = "embedded"`.
     Embedded,
+    /// `kind = "rabbitmq"`.
+    RabbitMq {
+        /// `amqp://user:password@host:5672/vhost`, or `amqps://…`.
+        url: SecretString,
+        /// Further hosts of the same cluster, tried in turn.
+        hosts: Vec<String>,
+        /// PEM of the authority that signed the broker's certificate. Default: those that the system knows.
+        ca: Option<PathBuf>,
+    },
 }
 
 /// `[intake]`.

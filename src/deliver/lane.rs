@@ -393,6 +393,11 @@ impl Waker {
     pub fn wake(&self) {
         self.0.wake.notify_one();
     }
+
+    /// Whether the account's lease is this lane's, as far as it knows.
+    pub fn holds_lease(&self) -> bool {
+        self.0.holds_lease()
+    }
 }
 
 /// Drives `lane` until `stop` fires: sleeps until there is something to do or its [`Waker`] is used. Ends what is in

@@ -101,6 +101,12 @@ impl Shared {
         }
     }
 
+    /// Whether the lease is ours, as far as is known here.
+    pub(super) fn holds_lease(&self) -> bool {
+        let now = self.now();
+        lock(&self.hold.present).as_ref().is_some_and(|lease| lease.until > now)
+    }
+
     fn lost(&self) -> NoLease {
         if lock(&self.hold.present).take().is_some() {
             warn!(account = %self.account, "lost the account's lease");

@@ -1,10 +1,13 @@
 //! Hints between nodes and events for others.
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use crate::canonical::ids::digest;
 use crate::canonical::{AccountId, ClientId, EntityId};
@@ -20,6 +23,11 @@ pub enum Hint {
     },
     /// The account has due deliveries.
     Outbound {
+        /// Whose lane.
+        account: AccountId,
+    },
+    /// The same, said to every node: the first that heard of it does not hold the account's lease.
+    Everyone {
         /// Whose lane.
         account: AccountId,
     },
@@ -59,18 +67,75 @@ pub struct Event {
 #[error("the bus is unavailable: {0}")]
 pub struct BusError(pub String);
 
-/// Carries hints between nodes and events to others.
+/// A message that came over the bus instead of as a webhook, or one that the bus gave up on.
+#[derive(Debug)]
+pub struct Received {
+    /// What it was addressed to: `<account>.<topic>` for inbound messages.
+    pub key: String,
+    /// The publisher's id of the message: the same for each copy.
+    pub id: Option<String>,
+    /// Its headers, in words.
+    pub headers: Vec<(String, String)>,
+    /// Its content.
+    pub body: Bytes,
+    /// For one that the bus gave up on: where it lay and why.
+    pub dead: Option<Dead>,
+    /// Tells the bus what became of it. Dropped without a word, it is delivered again.
+    pub verdict: oneshot::Sender<Verdict>,
+}
+
+/// Where a dead letter comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead {
+    /// The queue or exchange that gave it up.
+    pub origin: String,
+    /// `rejected`, `maxlen`, `delivery_limit`, `expired`, `unrouted`.
+    pub reason: String,
+}
+
+/// What became of a [`Received`] message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is kept: the bus may forget it.
+    Kept,
+    /// It can never be taken: it goes to the dead letters.
+    Refused,
+}
+
+/// A message to whoever listens, with a name by which the receiver knows a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What it is addressed to: `<account>.<command>`.
+    pub key: String,
+    /// The same for each copy of it.
+    pub id: String,
+    /// The media type of its content.
+    pub content_type: String,
+    /// Its content.
+    pub body: Bytes,
+}
+
+/// Carries hints between nodes, events and commands to others, and what others say to us.
 #[async_trait]
 pub trait Bus: Send + Sync {
     /// Sends a hint. Never blocks for long and never fails the caller: a lost hint is found by the sweeper.
     async fn hint(&self, hint: Hint);
     /// The next hint for this node; `None` after the bus was closed. Several callers share the hints.
     async fn next(&self) -> Option<Hint>;
-    /// Publishes an event and waits until it is confirmed.
+    /// Publishes an event and waits until it is confirmed. Many may be under way at a time.
     ///
     /// # Errors
     /// When it was not confirmed; the caller keeps it and tries again.
     async fn publish(&self, event: &Event) -> Result<(), BusError>;
-    /// Ends [`Bus::next`] for all callers.
+    /// Publishes a command and waits until it is confirmed.
+    ///
+    /// # Errors
+    /// When it was not confirmed, or this bus reaches nobody; it may have gone out all the same.
+    async fn command(&self, command: &Command) -> Result<(), BusError>;
+    /// The next message that somebody sent to us over the bus; `None` after the bus was closed.
+    async fn received(&self) -> Option<Received>;
+    /// The events of all nodes, from now on. A listener that falls far behind misses some.
+    fn listen(&self) -> BoxStream<'static, Event>;
+    /// Ends [`Bus::next`] and [`Bus::received`] for all callers.
     async fn close(&self);
 }

@@ -1,7 +1,6 @@
 //! Server-sent events: what changes, as it changes. Streams end when the daemon stops.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
@@ -9,30 +8,11 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use futures::stream::{once, unfold};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use futures::stream::once;
 
+use super::Web;
 use super::error::ApiError;
 use super::query::Params;
-use super::{Events, Web};
-use crate::ports::Event;
-
-/// [`Events`] out of a broadcast channel: `subscribe` opens a receiver for each listener.
-pub fn of_broadcast(subscribe: impl Fn() -> Receiver<Event> + Send + Sync + 'static) -> Events {
-    Arc::new(move || {
-        unfold(subscribe(), |mut receiver| async move {
-            loop {
-                match receiver.recv().await {
-                    Ok(event) => return Some((event, receiver)),
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-        })
-        .boxed()
-    })
-}
 
 /// Listeners at one time; more are told to come back.
 pub const LISTENERS: usize = 256;
@@ -48,7 +28,7 @@ pub async fn stream(State(web): State<Web>, RawQuery(raw): RawQuery) -> Result<R
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listeners").help("close some pages")
     })?;
     let hello = Sent::default().event("hello").retry(Duration::from_secs(2)).data("{}");
-    let changes = (web.events)().filter_map(move |event| {
+    let changes = web.bus.listen().filter_map(move |event| {
         let _held = &place;
         let wanted = client.as_ref().is_none_or(|client| *client == event.client.0)
             && entity.as_ref().is_none_or(|entity| *entity == event.entity.0);

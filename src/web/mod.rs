@@ -10,7 +10,6 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
-use futures::stream::BoxStream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -19,7 +18,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::world::World;
-use crate::ports::{Bus, Clock, Event, Store};
+use crate::ports::{Bus, Clock, Store};
 
 pub mod api;
 pub mod assets;
@@ -33,19 +32,14 @@ pub mod query;
 pub mod say;
 pub mod view;
 
-/// Gives each listener its own stream of the events that happen from now on. A slow listener may miss some.
-pub type Events = Arc<dyn Fn() -> BoxStream<'static, Event> + Send + Sync>;
-
 /// What the pages and routes work with.
 pub struct WebState {
     /// Where everything is read, and where decisions go.
     pub store: Arc<dyn Store>,
-    /// Hints after a decision or a retry.
+    /// Hints after a decision or a retry; live events.
     pub bus: Arc<dyn Bus>,
     /// The generation in force: accounts, clients, connectors.
     pub world: Arc<ArcSwap<World>>,
-    /// Live events.
-    pub events: Events,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Renders `/metrics`; without it that route answers 404.
@@ -63,7 +57,6 @@ pub struct Shared {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     world: Arc<ArcSwap<World>>,
-    events: Events,
     clock: Arc<dyn Clock>,
     metrics: Option<PrometheusHandle>,
     token: Option<SecretString>,
@@ -76,9 +69,9 @@ pub type Web = Arc<Shared>;
 
 /// All routes of the daemon.
 pub fn router(state: WebState) -> Router {
-    let WebState { store, bus, world, events, clock, metrics, token, hooks, shutdown } = state;
+    let WebState { store, bus, world, clock, metrics, token, hooks, shutdown } = state;
     let listeners = Arc::new(Semaphore::new(events::LISTENERS));
-    let web: Web = Arc::new(Shared { store, bus, world, events, clock, metrics, token, shutdown, listeners });
+    let web: Web = Arc::new(Shared { store, bus, world, clock, metrics, token, shutdown, listeners });
     let guarded =
         lay(api::routes()).merge(lay(console::routes())).layer(from_fn_with_state(web.clone(), auth::guard));
     let open = lay(api::open_routes())

@@ -75,6 +75,15 @@ impl Bus for Fused<dyn Bus> {
     async fn hint(&self, hint: Hint) {
         fused!(self.hint(hint));
     }
+    async fn command(&self, command: &Command) -> Result<(), BusError> {
+        fused!(self.command(command))
+    }
+    async fn received(&self) -> Option<Received> {
+        fused!(self.received())
+    }
+    fn listen(&self) -> futures::stream::BoxStream<'static, Event> {
+        self.port.listen()
+    }
     async fn next(&self) -> Option<Hint> {
         fused!(self.next())
     }

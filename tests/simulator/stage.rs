@@ -79,6 +79,15 @@ impl Bus for Unreliable {
             self.bus.hint(hint).await;
         }
     }
+    async fn command(&self, command: &crossdock::ports::Command) -> Result<(), crossdock::ports::BusError> {
+        self.bus.command(command).await
+    }
+    async fn received(&self) -> Option<crossdock::ports::Received> {
+        self.bus.received().await
+    }
+    fn listen(&self) -> futures::stream::BoxStream<'static, crossdock::ports::Event> {
+        self.bus.listen()
+    }
     async fn next(&self) -> Option<Hint> {
         self.bus.next().await
     }
@@ -307,7 +316,7 @@ async fn round(
                 Hint::Inbound { shard } => {
                     shards.insert(shard % INBOUND_SHARDS);
                 }
-                Hint::Outbound { account } => {
+                Hint::Outbound { account } | Hint::Everyone { account } => {
                     for (lane, next) in &mut life.lanes {
                         if *lane.account() == account {
                             *next = Some(now);

@@ -23,7 +23,7 @@ use crossdock::ports::{
     Accepted, Bus, Clock, Committed, EntityIndex, EntityWrite, Event, Frozen, LANES, LaneState, NewMessage,
     Origin, Settled, Store, Unit,
 };
-use crossdock::web::{WebState, events, router};
+use crossdock::web::{WebState, router};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::json;
@@ -52,12 +52,10 @@ impl House {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let clock = Arc::new(SystemClock);
-        let heard = bus.clone();
         let app = router(WebState {
             store: store.clone(),
             bus: bus.clone(),
             world: Arc::new(ArcSwap::from_pointee(world)),
-            events: events::of_broadcast(move || heard.subscribe()),
             clock: clock.clone(),
             metrics: None,
             token: token.map(SecretString::from),

@@ -1,6 +1,7 @@
 //! Reads `config.toml` into a [`Config`], against the connectors that are there.
 
 mod account;
+mod bus;
 mod flow;
 mod server;
 mod skus;
@@ -53,7 +54,7 @@ impl Scope<'_> {
     fn config(&self, root: &Table<'_>, lists: &mut Vec<Diagnostic>) -> Option<Config> {
         let server = self.server(root);
         let store = server::store(root);
-        let bus = server::bus(root);
+        let bus = self.bus(root);
         let intake = server::intake(root);
         let delivery = server::delivery(root);
         let log = server::log(root);

@@ -1,10 +1,10 @@
-//! `[server]`, `[store]`, `[bus]`, `[intake]`, `[delivery]`, `[log]`.
+//! `[server]`, `[store]`, `[intake]`, `[delivery]`, `[log]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Scope;
-use crate::config::model::{BusConfig, Delivery, Intake, Log, Server, StoreConfig};
+use crate::config::model::{Delivery, Intake, Log, Server, StoreConfig};
 use crate::tables::{Table, Value};
 
 impl Scope<'_> {
@@ -89,13 +89,6 @@ pub(super) fn store(root: &Table<'_>) -> Option<StoreConfig> {
     let path = table.text("path").unwrap_or_else(default);
     table.finish();
     kind.map(|_| StoreConfig::Sqlite { path: path.into() })
-}
-
-pub(super) fn bus(root: &Table<'_>) -> Option<BusConfig> {
-    let Some(table) = root.table("bus") else { return Some(BusConfig::Embedded) };
-    let kind = table.get("kind").map_or(Some("embedded"), |value| value.word(&["embedded"]));
-    table.finish();
-    kind.map(|_| BusConfig::Embedded)
 }
 
 /// The settings of one table, each with its default. A value out of range is reported and the default taken.

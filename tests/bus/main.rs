@@ -1,0 +1,14 @@
+//! The bus: one suite over every implementation, several nodes on one broker, and a broker that fails.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+#[path = "../support"]
+mod support {
+    pub mod broker;
+    pub mod proxy;
+}
+
+mod conformance;
+mod faults;
+mod node;
+mod nodes;

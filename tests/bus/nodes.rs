@@ -1,0 +1,233 @@
+//! Several nodes on one broker.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossdock::canonical::{AccountId, EntityId};
+use crossdock::io::bus::rabbitmq::topology::{self, Topology};
+use crossdock::io::bus::rabbitmq::{Address, Options, RabbitBus, open};
+use crossdock::ports::{Bus, Command, Event, Hint, Verdict};
+use futures::StreamExt as _;
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection};
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::node::{PATIENCE, node};
+use crate::support::broker::Broker;
+
+fn event(ordinal: i64) -> Event {
+    Event {
+        ordinal,
+        client: "acme.eu".into(),
+        entity: EntityId::from("ord_x"),
+        version: 3,
+        name: "order.placed".into(),
+        data: json!({ "number": "1001" }),
+        at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// Another system's connection.
+pub async fn outsider(url: &str) -> (Connection, Channel) {
+    let options =
+        Options { url: SecretString::from(url), hosts: Vec::new(), ca: None, name: "outsider".to_owned() };
+    let (connection, _) = open(&Address::read(&options).unwrap(), 0, "test").await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    (connection, channel)
+}
+
+async fn publish(channel: &Channel, exchange: &str, key: &str, id: &str, body: &[u8]) {
+    let properties = BasicProperties::default().with_message_id(id.into()).with_delivery_mode(2);
+    channel
+        .basic_publish(exchange.into(), key.into(), BasicPublishOptions::default(), body, properties)
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+}
+
+/// All inbound shards' hints reach one of the nodes; when a node goes, the other gets what it had.
+async fn shards_move(url: &str) {
+    let (one, two) = (node(url).await, node(url).await);
+    let every: HashSet<Hint> = (0..16).map(|shard| Hint::Inbound { shard }).collect();
+    for hint in &every {
+        one.hint(hint.clone()).await;
+    }
+    let mut seen = HashSet::new();
+    while seen != every {
+        let next = async {
+            tokio::select! { hint = one.next() => hint, hint = two.next() => hint }
+        };
+        seen.insert(
+            timeout(PATIENCE, next).await.unwrap_or_else(|_| panic!("missing from {seen:?}")).unwrap(),
+        );
+    }
+    one.close().await;
+    drop(one);
+    // The broker notices that the consumers are gone and makes the other node's active.
+    let mut seen = HashSet::new();
+    while seen != every {
+        for hint in &every {
+            two.hint(hint.clone()).await;
+        }
+        while let Ok(hint) = timeout(Duration::from_millis(300), two.next()).await {
+            seen.insert(hint.unwrap());
+        }
+    }
+    two.close().await;
+}
+
+/// A hint for everyone reaches every node, and every node hears the events of all.
+async fn everyone_hears(url: &str) {
+    let nodes = [node(url).await, node(url).await, node(url).await];
+    let everyone = Hint::Everyone { account: AccountId::from("east") };
+    let mut listeners: Vec<_> = nodes.iter().map(|node| node.listen()).collect();
+    nodes[0].hint(everyone.clone()).await;
+    for node in &nodes {
+        assert_eq!(timeout(PATIENCE, node.next()).await.unwrap(), Some(everyone.clone()));
+    }
+    nodes[1].publish(&event(7)).await.unwrap();
+    for listener in &mut listeners {
+        assert_eq!(timeout(PATIENCE, listener.next()).await.unwrap(), Some(event(7)));
+    }
+    for node in &nodes {
+        node.close().await;
+    }
+}
+
+/// What others see of an event and of a command.
+async fn others_subscribe(url: &str) {
+    let bus = node(url).await;
+    let (_connection, channel) = outsider(url).await;
+    let queue = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare("".into(), queue, FieldTable::default()).await.unwrap();
+    let name = queue.name().as_str().to_owned();
+    for (exchange, key) in [(topology::EVENTS, "acme-eu.order.#"), (topology::COMMANDS, "erp.#")] {
+        channel
+            .queue_bind(
+                name.as_str().into(),
+                exchange.into(),
+                key.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+    }
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let mut consumer =
+        channel.basic_consume(name.as_str().into(), "".into(), options, FieldTable::default()).await.unwrap();
+    bus.publish(&event(7)).await.unwrap();
+    let delivery = timeout(PATIENCE, consumer.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(delivery.routing_key.as_str(), "acme-eu.order.order.placed");
+    assert_eq!(delivery.properties.message_id().as_ref().unwrap().as_str(), "ord_x/7");
+    let headers = delivery.properties.headers().clone().unwrap();
+    let header =
+        |name: &str| headers.inner().get(name).and_then(|value| value.as_long_string()).unwrap().to_string();
+    assert_eq!(header("cloudEvents:type"), "crossdock.order.placed.v1");
+    assert_eq!(header("cloudEvents:specversion"), "1.0");
+    assert_eq!(header("cloudEvents:subject"), "ord_x");
+    let body: serde_json::Value = serde_json::from_slice(&delivery.data).unwrap();
+    assert_eq!(
+        body,
+        json!({
+            "v": 1, "ordinal": 7, "client": "acme.eu", "entity": "ord_x", "kind": "order", "version": 3,
+            "name": "order.placed", "at": "1970-01-01T00:00:00Z", "data": { "number": "1001" },
+        })
+    );
+    let command = Command {
+        key: "erp.order.create".to_owned(),
+        id: "k1".to_owned(),
+        content_type: "application/json".to_owned(),
+        body: Bytes::from_static(b"{}"),
+    };
+    bus.command(&command).await.unwrap();
+    let delivery = timeout(PATIENCE, consumer.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(delivery.routing_key.as_str(), "erp.order.create");
+    assert_eq!(delivery.properties.message_id().as_ref().unwrap().as_str(), "k1");
+    bus.close().await;
+}
+
+/// What in-house systems publish arrives; what is not acknowledged comes again to another node; what is refused and what
+/// no queue wants comes back as a dead letter.
+async fn inbound_and_dead_letters(url: &str) {
+    let bus = node(url).await;
+    let (_connection, channel) = outsider(url).await;
+    channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.unwrap();
+    publish(&channel, topology::INBOUND, "shop.orders/create", "m1", br#"{"id":1}"#).await;
+    let first = timeout(PATIENCE, bus.received()).await.unwrap().unwrap();
+    assert_eq!((first.key.as_str(), first.id.as_deref()), ("shop.orders/create", Some("m1")));
+    assert_eq!(&first.body[..], br#"{"id":1}"#);
+    assert_eq!(first.dead, None);
+    // The node goes before it could say anything.
+    drop(first);
+    bus.close().await;
+    let bus = node(url).await;
+    let again = timeout(PATIENCE, bus.received()).await.unwrap().unwrap();
+    assert_eq!(again.id.as_deref(), Some("m1"));
+    again.verdict.send(Verdict::Refused).unwrap();
+    let dead = timeout(PATIENCE, bus.received()).await.unwrap().unwrap();
+    assert_eq!(dead.id.as_deref(), Some("m1"));
+    let why = dead.dead.clone().unwrap();
+    assert_eq!((why.origin.as_str(), why.reason.as_str()), ("crossdock.inbound.v1", "rejected"));
+    dead.verdict.send(Verdict::Kept).unwrap();
+    publish(&channel, topology::COMMANDS, "nobody.listens", "m2", b"x").await;
+    let unrouted = timeout(PATIENCE, bus.received()).await.unwrap().unwrap();
+    let why = unrouted.dead.clone().unwrap();
+    assert_eq!((why.origin.as_str(), why.reason.as_str()), ("crossdock.commands", "unrouted"));
+    unrouted.verdict.send(Verdict::Kept).unwrap();
+    bus.close().await;
+}
+
+/// `compare` finds nothing on a broker that the daemon declared, and names a queue that stands otherwise.
+async fn the_topology_is_compared(broker: &Broker) {
+    let (connection, channel) = outsider(&broker.url()).await;
+    assert_eq!(Topology::new().compare(&connection).await.unwrap(), []);
+    channel
+        .queue_delete("crossdock.in.s03.v1".into(), lapin::options::QueueDeleteOptions::default())
+        .await
+        .unwrap();
+    channel
+        .queue_declare(
+            "crossdock.in.s03.v1".into(),
+            QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() },
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    channel
+        .exchange_delete("crossdock.commands".into(), lapin::options::ExchangeDeleteOptions::default())
+        .await
+        .unwrap();
+    let differences = Topology::new().compare(&connection).await.unwrap();
+    let what: Vec<&str> = differences.iter().map(|difference| difference.what.as_str()).collect();
+    assert_eq!(what, ["exchange crossdock.commands", "queue crossdock.in.s03.v1"], "{differences:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_share_one_broker() {
+    let broker = Broker::start();
+    let url = broker.url();
+    shards_move(&url).await;
+    everyone_hears(&url).await;
+    others_subscribe(&url).await;
+    inbound_and_dead_letters(&url).await;
+    the_topology_is_compared(&broker).await;
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_read_is_refused_without_showing_it() {
+    let refused = |url: &str, hosts: &[&str]| {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let options = Options { url: SecretString::from(url), hosts, ca: None, name: "test".to_owned() };
+        RabbitBus::start(&options).unwrap_err().to_string()
+    };
+    let error = refused("http://user:secret@rabbit-1/", &[]);
+    assert!(error.contains("expected such as amqp://") && !error.contains("secret@"), "{error}");
+    let error = refused("amqp://user:secret@rabbit-1/", &["rabbit-2:port"]);
+    assert!(error.contains("rabbit-2:port") && error.contains("rabbit-2:5672"), "{error}");
+}

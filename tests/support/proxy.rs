@@ -1,0 +1,103 @@
+//! A TCP proxy inside the test: passes bytes on, cuts connections, stalls them.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Bytes pass.
+    Pass,
+    /// Connections stay open and nothing passes.
+    Stall,
+    /// Connections are cut, and new ones too.
+    Refuse,
+}
+
+/// The proxy; it ends with the test.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    port: u16,
+    mode: Arc<watch::Sender<Mode>>,
+    cuts: Arc<watch::Sender<u64>>,
+}
+
+impl Proxy {
+    /// In front of `target`, a port of this machine.
+    pub async fn start(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let proxy = Self {
+            port,
+            mode: Arc::new(watch::Sender::new(Mode::Pass)),
+            cuts: Arc::new(watch::Sender::new(0)),
+        };
+        let (mode, cuts) = (proxy.mode.clone(), proxy.cuts.clone());
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                if *mode.borrow() == Mode::Refuse {
+                    continue;
+                }
+                let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
+                let (mut near_in, mut near_out) = near.into_split();
+                let (mut far_in, mut far_out) = far.into_split();
+                let (ways, mut cut) = ((mode.subscribe(), mode.subscribe()), cuts.subscribe());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = pass(&mut near_in, &mut far_out, ways.0) => {}
+                        () = pass(&mut far_in, &mut near_out, ways.1) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        proxy
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts all connections; new ones are taken.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Nothing passes from now on; connections stay open.
+    pub fn stall(&self) {
+        self.mode.send_replace(Mode::Stall);
+    }
+
+    /// Cuts all connections and takes no new ones.
+    pub fn refuse(&self) {
+        self.mode.send_replace(Mode::Refuse);
+        self.cut();
+    }
+
+    /// Bytes pass again.
+    pub fn pass(&self) {
+        self.mode.send_replace(Mode::Pass);
+    }
+}
+
+async fn pass(
+    from: &mut (impl tokio::io::AsyncRead + Unpin),
+    to: &mut (impl tokio::io::AsyncWrite + Unpin),
+    mut mode: watch::Receiver<Mode>,
+) {
+    let mut bytes = vec![0_u8; 16 * 1024];
+    loop {
+        let Ok(read) = from.read(&mut bytes).await else { return };
+        if read == 0 || mode.wait_for(|mode| *mode != Mode::Stall).await.is_err() {
+            return;
+        }
+        if to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
+}
