@@ -5,11 +5,11 @@
 //! store, and whatever was in flight is treated as unknown when its account's lease is taken again.
 
 pub mod bus;
+pub mod storage;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,17 +22,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::canonical::AccountId;
-use crate::config::model::StoreConfig;
 use crate::config::world::World;
 use crate::deliver;
 use crate::ingest::backlog::Backlog;
 use crate::ingest::webhook::Intake;
 use crate::io::clock::SystemClock;
 use crate::io::http::ReqwestHttp;
-use crate::io::store::sqlite::{Options, SqliteStore};
 use crate::ports::{Bus, Clock, ExceptionQuery, Hint, Http, INBOUND_SHARDS, Store};
 use crate::process::Worker;
 use crate::{outbox, telemetry, web};
+use storage::Opened;
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +43,15 @@ pub enum StartError {
         path: String,
         /// Why.
         error: String,
+    },
+    /// The database, when it is no file.
+    #[error("the database: {0}")]
+    Database(String),
+    /// Another node of the same database has another key.
+    #[error("{path} is not the key that the other nodes have: copy theirs here")]
+    OtherKey {
+        /// Where the key is.
+        path: String,
     },
     /// The address.
     #[error("cannot listen on {address}: {error}")]
@@ -95,7 +103,7 @@ pub struct Running {
     bus: Arc<dyn Bus>,
     drain: Duration,
     /// Held as long as the daemon runs.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Who wakes whom: one bell a shard, one an account.
@@ -112,15 +120,8 @@ impl Prepared {
     /// See [`StartError`]; nothing is left running then.
     pub async fn start(self) -> Result<Running, StartError> {
         let config = self.world.config.clone();
-        let StoreConfig::Sqlite { path } = &config.store;
-        let lock = lock(path)?;
-        let options = Options { queue: config.intake.queue, sole: true, ..Options::default() };
-        let store = SqliteStore::open(path, options).map_err(|error| StartError::Store {
-            path: path.display().to_string(),
-            error: error.to_string(),
-        })?;
-        let store: Arc<dyn Store> = store;
-        let seal = deliver::Seal::new(&master_key(path)?).map(Arc::new);
+        let Opened { store, key, lock } = storage::open(&config.store, config.intake.queue).await?;
+        let seal = deliver::Seal::new(&key).map(Arc::new);
         let bus = bus::build(&config)?;
         let http: Arc<dyn Http> =
             Arc::new(ReqwestHttp::new().map_err(|error| StartError::Http(error.to_string()))?);
@@ -394,50 +395,6 @@ async fn activate(store: &dyn Store, bus: &Arc<dyn Bus>, world: &World, now: Tim
     };
     if let Err(error) = note.await {
         tracing::warn!(%error, "the config's generation could not be noted");
-    }
-}
-
-/// Takes the store for this process alone: the lock goes with the process, however it ends. So whatever leases an earlier
-/// process held are nobody's by now.
-fn lock(database: &Path) -> Result<File, StartError> {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    let failed = |error: std::io::Error| StartError::Store {
-        path: database.display().to_string(),
-        error: error.to_string(),
-    };
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(StartError::InUse { path: database.display().to_string() })
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
-/// The key that encrypts rotating tokens at rest: 32 bytes in `crossdock.key` beside the database, made at the first
-/// start and readable by its owner alone.
-fn master_key(database: &Path) -> Result<[u8; 32], StartError> {
-    use std::io::{Read as _, Write as _};
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let path: PathBuf = database.with_file_name("crossdock.key");
-    let failed = |error| StartError::Key { path: path.display().to_string(), error };
-    let mut key = [0_u8; 32];
-    match File::open(&path) {
-        Ok(mut file) => {
-            file.read_exact(&mut key).map_err(failed)?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            rand::fill(&mut key[..]);
-            let mut file =
-                File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
-            Ok(key)
-        }
-        Err(error) => Err(failed(error)),
     }
 }
 

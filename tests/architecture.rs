@@ -65,8 +65,17 @@ const OUTSIDE: &[&str] = &[
 const CLOCKS: &[&str] =
     &["Timestamp::now", "Zoned::now", "SystemTime::now", "Instant::now", "rand::random", "OsRng"];
 /// Crates of the edges, which stages do not name either.
-const EDGES: &[&str] =
-    &["axum", "reqwest", "rusqlite", "refinery", "hyper", "lapin", "tokio_postgres", "rustls"];
+const EDGES: &[&str] = &[
+    "axum",
+    "reqwest",
+    "rusqlite",
+    "refinery",
+    "hyper",
+    "lapin",
+    "tokio_postgres",
+    "deadpool_postgres",
+    "rustls",
+];
 
 /// What a file names: absolute paths such as `crate::map::Node` or `tokio::sync`.
 struct Named {
@@ -277,6 +286,8 @@ const KNOWN_CRATES: &[&str] = &[
     "http",
     "rusqlite",
     "refinery",
+    "tokio_postgres",
+    "deadpool_postgres",
     "lapin",
     "rand",
     "governor",

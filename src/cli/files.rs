@@ -40,8 +40,14 @@ pub fn load(config: &Path) -> Loaded {
         match config::load(&sources, &name, &registry, &environment, &read_secret) {
             Ok(mut config_read) => {
                 config_read.paths.root = root(config);
-                let StoreConfig::Sqlite { path } = &mut config_read.store;
-                *path = root(config).join(&*path);
+                let root = root(config);
+                match &mut config_read.store {
+                    StoreConfig::Sqlite { path } => *path = root.join(&*path),
+                    StoreConfig::Postgres(postgres) => {
+                        postgres.key = root.join(&postgres.key);
+                        postgres.ca = postgres.ca.as_ref().map(|ca| root.join(ca));
+                    }
+                }
                 problems.append(&mut config_read.warnings);
                 world = Some(World { config: config_read, registry });
             }

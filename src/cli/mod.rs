@@ -24,6 +24,7 @@ pub mod orders;
 pub mod run;
 pub mod sandbox;
 pub mod map;
+pub mod store;
 pub mod webhook;
 
 /// Links storefronts, warehouses, carriers and payment gateways, and keeps every order in step.
@@ -68,6 +69,8 @@ enum Command {
     Bus(bus::Bus),
     /// Try a webhook's signature.
     Webhook(webhook::Webhook),
+    /// Bring the store to the newest form, look at it, copy it out, or move another one into it.
+    Store(store::Store),
 }
 
 /// How a subcommand ended: an exit code, or an error in words.
@@ -106,6 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Accounts(command) => command.run(&globals),
         Command::Bus(command) => command.run(&globals),
         Command::Webhook(command) => command.run(&globals),
+        Command::Store(command) => command.run(&globals),
     };
     done.unwrap_or_else(|Failure(message)| {
         complain(format_args!("crossdock: {message}"));

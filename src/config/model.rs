@@ -87,6 +87,27 @@ pub enum StoreConfig {
         /// The database file. Default `crossdock.db` beside the config.
         path: PathBuf,
     },
+    /// `kind = "postgres"`.
+    Postgres(Postgres),
+}
+
+/// `[store]` with `kind = "postgres"`.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    /// `postgres://user:password@host:port/database`.
+    pub url: SecretString,
+    /// Authorities (PEM) that may vouch for the server; the system's own without.
+    pub ca: Option<PathBuf>,
+    /// The file with the key that seals rotating tokens; the same on all nodes. Default `crossdock.key`.
+    pub key: PathBuf,
+    /// Connections at most. Default 12.
+    pub pool: usize,
+    /// How long a connection may take to come about. Default 3 s.
+    pub connect_timeout: Duration,
+    /// How long one transaction may take. Default 10 s.
+    pub statement_timeout: Duration,
+    /// Bring an older database to the newest form at the start. Default yes.
+    pub migrate: bool,
 }
 
 /// `[bus]`.

@@ -1,13 +1,17 @@
 //! What every store must do. The suite takes a factory of places, so that each implementation runs all of it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod delivery;
 mod intake;
 mod kill;
 mod make;
 mod people;
+mod postgres;
 mod restart;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "this test needs only a part")]
+mod server;
 mod speed;
 mod waiting;
 mod work;

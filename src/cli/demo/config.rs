@@ -115,3 +115,16 @@ locations = {{ shop = "{location}" }}
     fs::write(&path, text)?;
     Ok(path)
 }
+
+/// Has the config at `path` keep its store in the PostgreSQL database of `url`.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn use_postgres(path: &Path, url: &str) -> io::Result<()> {
+    let secrets = path.with_file_name("secrets");
+    fs::create_dir_all(&secrets)?;
+    fs::write(secrets.join("database"), url)?;
+    let text = fs::read_to_string(path)?;
+    let given = "kind = \"sqlite\"\npath = \"crossdock.db\"\n";
+    fs::write(path, text.replace(given, "kind = \"postgres\"\nurl  = { file = \"secrets/database\" }\n"))
+}

@@ -38,6 +38,9 @@ pub struct Demo {
     /// Keep config and database in this folder; a temporary one by default.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+    /// Keep the store in this PostgreSQL database, which must be empty: postgres://user:password@host:5432/database.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Where the daemon listens; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: String,
@@ -76,10 +79,17 @@ impl Demo {
         let server = Server::start(world, listen, BTreeMap::new(), app::http()?, app::clock()).await?;
         let sandbox = format!("http://{}", server.address());
         let path = config::write(folder, &sandbox, &self.listen, &settings)?;
+        if let Some(url) = &self.store {
+            config::use_postgres(&path, url)?;
+        }
         let loaded = files::load(&path);
         loaded.problems.iter().for_each(complain);
         let world = loaded.world.ok_or_else(|| Failure("the demo's own config is wrong".to_owned()))?;
         let running = Prepared { world }.start().await?;
+        if !running.store.counts().await?.phases.is_empty() {
+            running.stop().await;
+            return Err(Failure("the store has orders already; expected an empty one".to_owned()));
+        }
         for (partner, account) in
             [("shopify", "shop"), ("shiphero", "east"), ("easypost", "parcels"), ("stripe", "pay")]
         {

@@ -53,7 +53,7 @@ pub fn load(
 impl Scope<'_> {
     fn config(&self, root: &Table<'_>, lists: &mut Vec<Diagnostic>) -> Option<Config> {
         let server = self.server(root);
-        let store = server::store(root);
+        let store = self.store(root);
         let bus = self.bus(root);
         let intake = server::intake(root);
         let delivery = server::delivery(root);

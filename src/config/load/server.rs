@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
 use super::Scope;
-use crate::config::model::{Delivery, Intake, Log, Server, StoreConfig};
+use crate::config::model::{Delivery, Intake, Log, Postgres, Server, StoreConfig};
 use crate::tables::{Table, Value};
 
 impl Scope<'_> {
@@ -38,6 +40,72 @@ impl Scope<'_> {
             );
         }
         Some(server(listen, public_url, token, max_body, drain))
+    }
+}
+
+impl Scope<'_> {
+    pub(super) fn store(&self, root: &Table<'_>) -> Option<StoreConfig> {
+        let default = || "crossdock.db".to_owned();
+        let Some(table) = root.table("store") else {
+            return Some(StoreConfig::Sqlite { path: default().into() });
+        };
+        let kind = table.get("kind").map_or(Some("sqlite"), |value| value.word(&["sqlite", "postgres"]))?;
+        let store = if kind == "postgres" {
+            self.postgres(&table).map(StoreConfig::Postgres)
+        } else {
+            Some(StoreConfig::Sqlite { path: table.text("path").unwrap_or_else(default).into() })
+        };
+        table.finish();
+        store
+    }
+
+    fn postgres(&self, table: &Table<'_>) -> Option<Postgres> {
+        let given =
+            table.need("url", "the address of the database: { env = \"NAME\" } or { file = \"path\" }");
+        let url = given.as_ref().and_then(|value| {
+            let url = self.secret(value)?;
+            // The address holds a password: only what is wrong with it is told.
+            if let Err(wrong) = database(url.expose_secret()) {
+                value.wrong(wrong, "expected postgres://user:password@host:5432/database");
+                return None;
+            }
+            Some(url)
+        });
+        let time = |key: &str, default| {
+            let Some(value) = table.get(key) else { return default };
+            let Some(time) = value.duration() else { return default };
+            if time < SHORT {
+                value.wrong("it is too short", format!("expected at least {SHORT:?}"));
+            }
+            time
+        };
+        let pool = table.whole("pool", 4, 1000).and_then(|pool| usize::try_from(pool).ok()).unwrap_or(12);
+        let postgres = Postgres {
+            url: url.clone().unwrap_or_default(),
+            ca: table.text("ca").map(Into::into),
+            key: table.text("key").unwrap_or_else(|| "crossdock.key".to_owned()).into(),
+            pool,
+            connect_timeout: time("connect_timeout", Duration::from_secs(3)),
+            statement_timeout: time("statement_timeout", Duration::from_secs(10)),
+            migrate: table.flag("migrate").unwrap_or(true),
+        };
+        url.map(|_| postgres)
+    }
+}
+
+/// What is wrong with the address of a database, without quoting it.
+fn database(text: &str) -> Result<(), String> {
+    let url = url::Url::parse(text.trim()).map_err(|error| format!("this is no address: {error}"))?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(format!("`{}` is no scheme of PostgreSQL", url.scheme()));
+    }
+    if url.path().trim_matches('/').is_empty() {
+        return Err("the address names no database".to_owned());
+    }
+    let modes = ["disable", "prefer", "require", "verify-full"];
+    match url.query_pairs().find(|(name, mode)| name == "sslmode" && !modes.contains(&mode.as_ref())) {
+        Some((_, mode)) => Err(format!("`{mode}` is no sslmode: {}", crate::tables::list(&modes))),
+        None => Ok(()),
     }
 }
 
@@ -78,17 +146,6 @@ fn public_url(value: &Value<'_>) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
-}
-
-pub(super) fn store(root: &Table<'_>) -> Option<StoreConfig> {
-    let default = || "crossdock.db".to_owned();
-    let Some(table) = root.table("store") else {
-        return Some(StoreConfig::Sqlite { path: default().into() });
-    };
-    let kind = table.get("kind").map_or(Some("sqlite"), |value| value.word(&["sqlite"]));
-    let path = table.text("path").unwrap_or_else(default);
-    table.finish();
-    kind.map(|_| StoreConfig::Sqlite { path: path.into() })
 }
 
 /// The settings of one table, each with its default. A value out of range is reported and the default taken.

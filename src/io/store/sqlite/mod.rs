@@ -163,8 +163,13 @@ impl SqliteStore {
     }
 }
 
+/// The newest form that this program knows.
+pub(super) fn newest_form() -> i64 {
+    schema::newest()
+}
+
 /// Makes the file, if there is none, so that only its owner can read it: it holds personal data.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     let mut file = std::fs::OpenOptions::new();
     file.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -479,6 +484,29 @@ mod tests {
                     assert!(READ_WHOLE.contains(&table), "{file}: {step}: {sql}");
                 }
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn files_of_every_earlier_form_are_upgraded() {
+        for form in 1..=schema::newest() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.db");
+            let mut db = schema::connect(&path, None, Role::Only).unwrap();
+            schema::to_form(&mut db, form).unwrap();
+            db.execute_batch(include_str!("../../../../tests/upgrade/sqlite.sql")).unwrap();
+            db.close().unwrap();
+
+            let store = SqliteStore::open(&path, Options::default()).unwrap();
+            let record = store.load(&["order:old".into()]).await.unwrap().remove(0);
+            assert_eq!(
+                (record.version, record.client.as_str(), &record.state["n"]),
+                (3, "acme", &Value::from(7))
+            );
+            assert_eq!(record.intents.len(), 1);
+            assert_eq!(store.pending(3, 10).await.unwrap()[0].content.body, "raw");
+            assert_eq!(store.counts().await.unwrap().messages, [("pending".into(), 1)]);
+            store.close().await.unwrap();
         }
     }
 

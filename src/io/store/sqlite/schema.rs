@@ -99,3 +99,18 @@ pub(super) fn end_leases(db: &Connection, sole: bool) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+/// Brings an empty file to an earlier form, as an earlier program would have.
+#[cfg(test)]
+pub(super) fn to_form(db: &mut Connection, form: i64) -> Result<(), Fault> {
+    let target = refinery::Target::Version(i32::try_from(form).unwrap_or(i32::MAX));
+    let runner = embedded::migrations::runner().set_grouped(true).set_target(target);
+    runner.run(db).map_err(|error| Fault::Unreadable(format!("migration: {error}")))?;
+    Ok(db.pragma_update(None, "user_version", form)?)
+}
+
+/// The newest form that this program knows.
+pub(super) fn newest() -> i64 {
+    let runner = embedded::migrations::runner();
+    runner.get_migrations().iter().map(|one| i64::from(one.version())).max().unwrap_or(0)
+}

@@ -1,0 +1,559 @@
+//! What units write: gathered in columns, a statement a table.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::decide::{Change, change, in_order};
+use super::known::{Known, Stored};
+use super::{Due, our_name};
+use crate::canonical::{
+    Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId, Timer,
+};
+use crate::io::store::form::{class_in, intent_in, kind_in, message_in, nanos, pack_json, part, text, words};
+use crate::io::store::postgres::codec::{Fault, Param, clean, key, statements, values};
+use crate::io::store::postgres::exceptions::{Planned, Raised, Resolved, Source};
+use crate::io::store::postgres::link::{Batch, Tx};
+use crate::ports::{EntityWrite, MessageState, Origin, Unit};
+
+statements! {
+    WAIT = "INSERT INTO waiting AS w (n, fact, account, kind, message, deadline, data)
+        SELECT nextval('waiting_n'), k.* FROM unnest($1::bytea[], $2::text[], $3::text[], $4::int8[], $5::int8[], $6::bytea[]) k
+        ON CONFLICT (fact) DO UPDATE SET deadline = excluded.deadline, exception = NULL
+        WHERE w.exception IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM exception x WHERE x.id = w.exception AND x.resolved IS NULL)";
+    WAIT_FOR = "INSERT INTO waiting_ref (scope, kind, id, waiting) SELECT k.scope, k.kind, k.id, w.n
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) k (scope, kind, id, fact)
+        JOIN waiting w ON w.fact = k.fact ON CONFLICT DO NOTHING";
+    INSERT = "INSERT INTO entity (num, id, kind, version, erased, client, account, label, phase, placed, sort, changed, words, state)
+        SELECT k.num, k.id, k.kind, 1, 0, k.client, k.account, k.label, k.phase, k.placed, k.sort, k.changed, k.words, k.state
+        FROM unnest($1::int8[], $2::text[], $3::int2[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int8[],
+            $9::int8[], $10::int8[], $11::text[], $12::bytea[])
+            k (num, id, kind, client, account, label, phase, placed, sort, changed, words, state)
+        ORDER BY k.id ON CONFLICT (id) DO NOTHING RETURNING num";
+    UPDATE = "UPDATE entity e SET version = e.version + 1, client = k.client, account = k.account, label = k.label,
+        phase = k.phase, placed = k.placed, sort = k.sort, changed = k.changed, words = k.words, state = k.state
+        FROM unnest($1::int8[], $2::text[], $3::int2[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int8[],
+            $9::int8[], $10::int8[], $11::text[], $12::bytea[])
+            k (num, id, kind, client, account, label, phase, placed, sort, changed, words, state)
+        WHERE e.num = k.num RETURNING e.num";
+    SET_PERSONAL = "INSERT INTO personal (entity, data) SELECT * FROM unnest($1::int8[], $2::bytea[])
+        ON CONFLICT (entity) DO UPDATE SET data = excluded.data";
+    NO_PERSONAL = "DELETE FROM personal WHERE entity = ANY($1::int8[])";
+    ADD_WORDS = "INSERT INTO word (word, entity) SELECT * FROM unnest($1::text[], $2::int8[]) ON CONFLICT DO NOTHING";
+    DROP_WORDS = "DELETE FROM word w USING unnest($1::text[], $2::int8[]) k (word, entity)
+        WHERE w.word = k.word AND w.entity = k.entity";
+    SUPERSEDE = "UPDATE fact SET superseded = 1 WHERE n = ANY($1::int8[])";
+    INSERT_FACTS = "INSERT INTO fact (n, entity, id, kind, message, superseded, form, data)
+        SELECT k.n, k.entity, k.id, k.kind, k.message, 0, $6, k.data
+        FROM unnest($1::int8[], $2::int8[], $3::bytea[], $4::text[], $5::int8[], $7::bytea[])
+            k (n, entity, id, kind, message, data)";
+    RENEW_FACTS = "UPDATE fact f SET superseded = 0, message = k.message, form = $3, data = k.data
+        FROM unnest($1::int8[], $2::int8[], $4::bytea[]) k (n, message, data) WHERE f.n = k.n";
+    NO_PERSONAL_FACTS = "DELETE FROM personal_fact WHERE fact = ANY($1::int8[])";
+    SET_PERSONAL_FACTS = "INSERT INTO personal_fact (fact, data) SELECT * FROM unnest($1::int8[], $2::bytea[])";
+    TOUCH = "INSERT INTO touched (entity, message) SELECT * FROM unnest($1::int8[], $2::int8[]) ON CONFLICT DO NOTHING";
+    LINK = "INSERT INTO ref AS r (scope, kind, id, entity)
+        SELECT k.scope, k.kind, k.id, k.entity FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[])
+            k (scope, kind, id, entity) ORDER BY 1, 2, 3
+        ON CONFLICT (scope, kind, id) DO UPDATE SET entity = excluded.entity WHERE r.entity IS NULL RETURNING 1";
+    REVIVE = "UPDATE intent i SET n = k.later, error = NULL, frozen_at = NULL, sent_digest = ''
+        FROM unnest($1::int8[], $2::int8[]) k (n, later) WHERE i.n = k.n";
+    MOVE_ATTEMPTS = "UPDATE attempt a SET intent = k.later FROM unnest($1::int8[], $2::int8[]) k (n, later)
+        WHERE a.intent = k.n";
+    NO_FROZEN = "DELETE FROM frozen WHERE intent = ANY($1::int8[])";
+    INSERT_INTENTS = "INSERT INTO intent (n, id, entity, account, slot, generation, command, class, args, state, attempts, due,
+        created, epoch, sent_digest)
+        SELECT k.*, 0, '' FROM unnest($1::int8[], $2::bytea[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::text[],
+            $8::int2[], $9::text[], $10::int2[], $11::int8[], $12::int8[], $13::int8[]) k";
+    CHANGE_INTENTS = "UPDATE intent i SET account = k.account, command = k.command, class = k.class, args = k.args,
+        state = k.state, due = k.due
+        FROM unnest($1::int8[], $2::text[], $3::text[], $4::int2[], $5::text[], $6::int2[], $7::int8[])
+            k (n, account, command, class, args, state, due) WHERE i.n = k.n";
+    WITHDRAW = "UPDATE intent SET state = 7 WHERE n = ANY($1::int8[])";
+    SET_TIMERS = "INSERT INTO timer AS t (entity, kind, generation, due)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[])
+        ON CONFLICT (entity, kind) DO UPDATE SET generation = excluded.generation, due = excluded.due
+        WHERE excluded.generation > t.generation OR (excluded.generation = t.generation AND t.due IS NOT NULL)";
+    EVENTS = "INSERT INTO event (ordinal, client, entity, version, name, data, at)
+        SELECT nextval('event_ordinal'), k.* FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[]) k";
+    SET_STATES = "UPDATE message m SET state = k.state, attempts = m.attempts + 1
+        FROM unnest($1::int8[], $2::int2[]) k (id, state) WHERE m.id = k.id";
+    DROP_BODIES = "DELETE FROM body WHERE message = ANY($1::int8[])";
+}
+
+/// Declares rows of a statement, kept by column.
+macro_rules! rows {
+    ($name:ident { $($column:ident: $type:ty),* $(,)? }) => {
+        #[derive(Default)]
+        struct $name { $($column: Vec<$type>),* }
+        impl $name {
+            fn values(self) -> Vec<Param> { values![$(self.$column),*] }
+        }
+    };
+}
+rows!(Waits { fact: Vec<u8>, account: String, kind: String, message: i64, deadline: i64, data: Vec<u8> });
+rows!(WaitsFor { scope: String, kind: String, id: String, fact: Vec<u8> });
+rows!(Entities {
+    num: i64, id: String, kind: i16, client: String, account: String, label: String, phase: String,
+    placed: Option<i64>, sort: i64, changed: i64, words: String, state: Vec<u8>,
+});
+rows!(Data { of: i64, data: Vec<u8> });
+rows!(Words { word: String, entity: i64 });
+rows!(Pairs { one: i64, other: i64 });
+rows!(Links { scope: String, kind: String, id: String, entity: i64 });
+rows!(NewIntents {
+    n: i64, id: Vec<u8>, entity: i64, account: String, slot: String, generation: i64, command: String, class: i16,
+    args: String, state: i16, attempts: i64, due: i64, created: i64,
+});
+rows!(Changed { n: i64, account: String, command: String, class: i16, args: String, state: i16, due: i64 });
+rows!(Timers { entity: String, kind: String, generation: i64, due: i64 });
+rows!(Events { client: String, entity: String, version: i64, name: String, data: String, at: i64 });
+rows!(States { id: i64, state: i16 });
+
+#[derive(Default)]
+struct Facts {
+    n: Vec<i64>,
+    entity: Vec<i64>,
+    id: Vec<Vec<u8>>,
+    kind: Vec<String>,
+    message: Vec<i64>,
+    data: Vec<Vec<u8>>,
+}
+
+/// A name that has got an owner.
+pub(super) struct Linked {
+    pub(super) name: ExternalRef,
+    pub(super) owner: EntityId,
+    pub(super) at: Timestamp,
+    /// By which of the units.
+    pub(super) unit: usize,
+}
+
+/// What units write, by table.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) linked: Vec<Linked>,
+    units: usize,
+    waits: BTreeMap<FactId, (String, String, i64, i64, Vec<u8>)>,
+    waits_for: WaitsFor,
+    new: Entities,
+    old: Entities,
+    personal: Data,
+    no_personal: Vec<i64>,
+    add_words: Words,
+    drop_words: Words,
+    superseded: Vec<i64>,
+    facts: Facts,
+    renewed: Facts,
+    no_personal_facts: Vec<i64>,
+    personal_facts: Data,
+    touched: Pairs,
+    links: Links,
+    revived: Pairs,
+    intents: NewIntents,
+    changed: Changed,
+    withdrawn: Vec<i64>,
+    timers: BTreeMap<(String, String), (i64, i64)>,
+    planned: Planned,
+    raised: Raised,
+    resolved: Resolved,
+    events: Events,
+    states: States,
+    bodies: Vec<i64>,
+}
+
+impl Written {
+    /// Adds what a unit writes that is not refused. Gives what becomes due.
+    pub(super) fn gather(&mut self, tx: &Tx<'_>, unit: &Unit, known: &mut Known) -> Result<Due, Fault> {
+        let mut due = Due::default();
+        let number = self.units;
+        for waiting in &unit.waiting {
+            let fact = &waiting.fact;
+            let row = (
+                clean(&fact.account.0),
+                fact.body.kind().0.to_owned(),
+                fact.message.0,
+                nanos(waiting.deadline),
+                pack_json(fact)?,
+            );
+            self.waits.insert(fact.id, row);
+            for name in &waiting.refs {
+                self.waits_for.scope.push(key(&name.scope));
+                self.waits_for.kind.push(key(&name.kind));
+                self.waits_for.id.push(key(&name.id));
+                self.waits_for.fact.push(fact.id.0.to_vec());
+            }
+        }
+        let raw: Vec<MessageId> = unit
+            .messages
+            .iter()
+            .map(|(id, _)| *id)
+            .filter(|id| known.messages.get(&id.0).is_some_and(|standing| standing.origin != Origin::Fact))
+            .collect();
+        let mut erased = false;
+        for write in in_order(unit) {
+            erased |= self.write(tx, unit.at, write, &raw, known, &mut due)?;
+        }
+        for link in self.linked.iter_mut().filter(|link| link.unit == usize::MAX) {
+            link.unit = number;
+        }
+        for id in &unit.resolve_messages {
+            self.resolved.message(*id, unit.at);
+        }
+        for cause in &unit.resolve_causes {
+            self.resolved.cause(cause, unit.at);
+        }
+        for exception in &unit.exceptions {
+            self.raised.add(Source::Unit, exception.clone());
+        }
+        due.shards.extend(unit.mail.iter().map(|message| message.shard));
+        for (id, state) in &unit.messages {
+            self.states.id.push(id.0);
+            self.states.state.push(message_in(*state));
+            if let Some(standing) = known.messages.get(&id.0) {
+                standing.tally(tx, *state);
+                // Facts of our own leave no body behind: the fact itself is stored.
+                if *state == MessageState::Done && (erased || standing.origin == Origin::Fact) {
+                    self.bodies.push(id.0);
+                }
+            }
+        }
+        self.units += 1;
+        Ok(due)
+    }
+
+    /// Adds an entity. Gives whether its personal data was erased, so that nothing personal is kept of it any more.
+    fn write(
+        &mut self,
+        tx: &Tx<'_>,
+        at: Timestamp,
+        write: &EntityWrite,
+        raw: &[MessageId],
+        known: &mut Known,
+        due: &mut Due,
+    ) -> Result<bool, Fault> {
+        let entity = key(&write.id.0);
+        let erased = known.entities.get(&entity).is_some_and(|stored| stored.erased);
+        let num = self.row(at, write, &entity, known)?;
+        if erased || write.personal.is_null() {
+            self.no_personal.push(num);
+        } else {
+            self.personal.of.push(num);
+            self.personal.data.push(pack_json(&write.personal)?);
+        }
+        self.facts(tx, num, &entity, write, erased, known)?;
+        for message in raw {
+            self.touched.one.push(num);
+            self.touched.other.push(message.0);
+        }
+        let mut names = BTreeSet::new();
+        let ours: Vec<ExternalRef> = write.intents.iter().map(|intent| our_name(write, intent)).collect();
+        for name in write.refs.iter().chain(&ours) {
+            if !known.holders.contains_key(name) && names.insert((&name.scope, &name.kind, &name.id)) {
+                self.links.scope.push(key(&name.scope));
+                self.links.kind.push(key(&name.kind));
+                self.links.id.push(key(&name.id));
+                self.links.entity.push(num);
+                self.linked.push(Linked {
+                    name: name.clone(),
+                    owner: write.id.clone(),
+                    at,
+                    unit: usize::MAX,
+                });
+            }
+        }
+        for intent in &write.intents {
+            self.intent(tx, num, &entity, intent, at, known)?;
+            if !intent.state.settled() && intent.due <= at && change(intent, known) != Change::Nothing {
+                due.accounts.insert(intent.account.clone());
+            }
+        }
+        if let Some(wanted) = &write.exceptions {
+            self.planned.add(&write.id, wanted, at, &mut self.raised);
+        }
+        for timer in &write.timers {
+            self.timer(timer);
+        }
+        for (name, data) in &write.events {
+            self.events.client.push(clean(&write.client.0));
+            self.events.entity.push(entity.clone());
+            self.events.version.push(write.expected + 1);
+            self.events.name.push(clean(name));
+            self.events.data.push(text(data)?);
+            self.events.at.push(nanos(at));
+        }
+        Ok(erased)
+    }
+
+    fn row(
+        &mut self,
+        at: Timestamp,
+        write: &EntityWrite,
+        entity: &str,
+        known: &mut Known,
+    ) -> Result<i64, Fault> {
+        let index = &write.index;
+        let placed = index.placed.map(nanos);
+        let (num, sort, before) = match known.entities.get(entity) {
+            Some(Stored { num, sort, words, .. }) => (*num, *sort, words.clone()),
+            None => (known.num()?, nanos(at), String::new()),
+        };
+        let rows = if write.expected == 0 { &mut self.new } else { &mut self.old };
+        rows.num.push(num);
+        rows.id.push(entity.to_owned());
+        rows.kind.push(kind_in(write.id.kind()));
+        rows.client.push(key(&write.client.0));
+        rows.account.push(key(&index.account.0));
+        rows.label.push(key(&index.label));
+        rows.phase.push(key(&index.phase));
+        rows.placed.push(placed);
+        rows.sort.push(placed.unwrap_or(sort));
+        rows.changed.push(nanos(at));
+        rows.words.push(clean(&index.words));
+        rows.state.push(pack_json(&write.state)?);
+        let after = clean(&index.words);
+        if before != after {
+            let (old, new) = (words(&before), words(&after));
+            let change = |rows: &mut Words, word: &String| {
+                rows.word.push(key(word));
+                rows.entity.push(num);
+            };
+            old.difference(&new).for_each(|word| change(&mut self.drop_words, word));
+            new.difference(&old).for_each(|word| change(&mut self.add_words, word));
+        }
+        Ok(num)
+    }
+
+    fn facts(
+        &mut self,
+        tx: &Tx<'_>,
+        num: i64,
+        entity: &str,
+        write: &EntityWrite,
+        erased: bool,
+        known: &mut Known,
+    ) -> Result<(), Fault> {
+        // Number of a fact that is stored, and whether it is in force.
+        let mut standing: HashMap<FactId, (i64, bool)> = HashMap::new();
+        let of = |id: FactId| (entity.to_owned(), id.0);
+        for id in &write.superseded {
+            if let Some(stored) = known.facts.get(&of(*id)).filter(|stored| !stored.superseded)
+                && standing.insert(*id, (stored.n, false)).is_none()
+            {
+                self.superseded.push(stored.n);
+                tx.tally("fact", &stored.kind, "", -1);
+            }
+        }
+        for fact in &write.facts {
+            let stored = standing
+                .get(&fact.id)
+                .copied()
+                .or_else(|| known.facts.get(&of(fact.id)).map(|stored| (stored.n, !stored.superseded)));
+            let n = match stored {
+                Some((_, true)) => continue,
+                Some((n, false)) => n,
+                None => known.fact_n()?,
+            };
+            standing.insert(fact.id, (n, true));
+            self.fact(tx, num, n, stored.is_some(), fact, erased)?;
+        }
+        Ok(())
+    }
+
+    fn fact(
+        &mut self,
+        tx: &Tx<'_>,
+        num: i64,
+        n: i64,
+        renewed: bool,
+        fact: &Fact,
+        erased: bool,
+    ) -> Result<(), Fault> {
+        let (plain, personal) = part(fact)?;
+        let rows = if renewed { &mut self.renewed } else { &mut self.facts };
+        rows.n.push(n);
+        rows.entity.push(num);
+        rows.id.push(fact.id.0.to_vec());
+        rows.kind.push(fact.body.kind().0.to_owned());
+        rows.message.push(fact.message.0);
+        rows.data.push(pack_json(&plain)?);
+        if renewed {
+            self.no_personal_facts.push(n);
+        }
+        tx.tally("fact", fact.body.kind().0, "", 1);
+        if !personal.is_empty() && !erased {
+            self.personal_facts.of.push(n);
+            self.personal_facts.data.push(pack_json(&personal)?);
+        }
+        Ok(())
+    }
+
+    fn intent(
+        &mut self,
+        tx: &Tx<'_>,
+        num: i64,
+        entity: &str,
+        intent: &Intent,
+        at: Timestamp,
+        known: &mut Known,
+    ) -> Result<(), Fault> {
+        let what = change(intent, known);
+        let was =
+            known.intents.get(&intent.id.0).map(|stored| (stored.n, stored.state, stored.command.clone()));
+        match (what, was) {
+            (Change::Insert, _) => {
+                if intent.class == Class::Stock {
+                    // Only the newest level matters.
+                    let slot = key(&intent.slot);
+                    let generation = i64::from(intent.generation);
+                    let mut older = Vec::new();
+                    for level in &known.older {
+                        if level.entity == entity && level.slot == slot && level.generation < generation {
+                            older.push((level.intent.n, level.intent.state, level.intent.command.clone()));
+                        }
+                    }
+                    for (n, state, command) in older {
+                        if !self.withdrawn.contains(&n) {
+                            self.withdraw(tx, n, state, &command);
+                        }
+                    }
+                }
+                let n = known.intent_n()?;
+                self.new_intent(num, n, intent)?;
+                tx.tally("intent", &intent.command, intent.state.word(), 1);
+            }
+            (Change::Change | Change::Revive, Some((n, state, command))) => {
+                let n = if what == Change::Revive {
+                    let later = known.intent_n()?;
+                    self.revived.one.push(n);
+                    self.revived.other.push(later);
+                    later
+                } else {
+                    n
+                };
+                self.changed.n.push(n);
+                self.changed.account.push(key(&intent.account.0));
+                self.changed.command.push(clean(&intent.command));
+                self.changed.class.push(class_in(intent.class));
+                self.changed.args.push(text(&intent.args)?);
+                self.changed.state.push(intent_in(intent.state));
+                self.changed.due.push(nanos(intent.due));
+                tx.tally("intent", &command, state.word(), -1);
+                tx.tally("intent", &intent.command, intent.state.word(), 1);
+            }
+            (Change::Withdraw, Some((n, state, command))) => {
+                self.withdraw(tx, n, state, &command);
+                self.resolved.intent(intent.id, at);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn new_intent(&mut self, num: i64, n: i64, intent: &Intent) -> Result<(), Fault> {
+        let rows = &mut self.intents;
+        rows.n.push(n);
+        rows.id.push(intent.id.0.to_vec());
+        rows.entity.push(num);
+        rows.account.push(key(&intent.account.0));
+        rows.slot.push(key(&intent.slot));
+        rows.generation.push(i64::from(intent.generation));
+        rows.command.push(clean(&intent.command));
+        rows.class.push(class_in(intent.class));
+        rows.args.push(text(&intent.args)?);
+        rows.state.push(intent_in(intent.state));
+        rows.attempts.push(i64::from(intent.attempts));
+        rows.due.push(nanos(intent.due));
+        rows.created.push(nanos(intent.created));
+        Ok(())
+    }
+
+    fn withdraw(&mut self, tx: &Tx<'_>, n: i64, was: IntentState, command: &str) {
+        self.withdrawn.push(n);
+        tx.tally("intent", command, was.word(), -1);
+        tx.tally("intent", command, IntentState::Withdrawn.word(), 1);
+    }
+
+    /// The newest generation wins; of one generation the last.
+    fn timer(&mut self, timer: &Timer) {
+        let row = (i64::try_from(timer.generation).unwrap_or(i64::MAX), nanos(timer.due));
+        let slot = self.timers.entry((key(&timer.entity.0), key(&timer.kind))).or_insert(row);
+        if row.0 >= slot.0 {
+            *slot = row;
+        }
+    }
+
+    /// Adds the statements. Gives those whose answers must have a certain number of rows.
+    pub(super) fn send(mut self, batch: &mut Batch) -> Vec<(usize, usize)> {
+        let mut checks = Vec::new();
+        self.waits(batch);
+        let (new, old, links) = (self.new.num.len(), self.old.num.len(), self.links.entity.len());
+        if new > 0 {
+            checks.push((batch.add(INSERT, self.new.values()), new));
+        }
+        if old > 0 {
+            checks.push((batch.add(UPDATE, self.old.values()), old));
+        }
+        let mut add =
+            |wanted: bool, sql: &'static str, values: Vec<Param>| wanted.then(|| batch.add(sql, values));
+        add(!self.no_personal.is_empty(), NO_PERSONAL, values![self.no_personal]);
+        add(!self.personal.of.is_empty(), SET_PERSONAL, self.personal.values());
+        add(!self.drop_words.word.is_empty(), DROP_WORDS, self.drop_words.values());
+        add(!self.add_words.word.is_empty(), ADD_WORDS, self.add_words.values());
+        add(!self.superseded.is_empty(), SUPERSEDE, values![self.superseded]);
+        let form = i64::from(FORM_VERSION);
+        let facts = self.facts;
+        add(
+            !facts.n.is_empty(),
+            INSERT_FACTS,
+            values![facts.n, facts.entity, facts.id, facts.kind, facts.message, form, facts.data],
+        );
+        let facts = self.renewed;
+        add(!facts.n.is_empty(), RENEW_FACTS, values![facts.n, facts.message, form, facts.data]);
+        add(!self.no_personal_facts.is_empty(), NO_PERSONAL_FACTS, values![self.no_personal_facts]);
+        add(!self.personal_facts.of.is_empty(), SET_PERSONAL_FACTS, self.personal_facts.values());
+        add(!self.touched.one.is_empty(), TOUCH, self.touched.values());
+        if let Some(answer) = add(links > 0, LINK, self.links.values()) {
+            checks.push((answer, links));
+        }
+        let revived = !self.revived.one.is_empty();
+        add(revived, MOVE_ATTEMPTS, values![self.revived.one.clone(), self.revived.other.clone()]);
+        add(revived, NO_FROZEN, values![self.revived.one.clone()]);
+        add(revived, REVIVE, self.revived.values());
+        add(!self.withdrawn.is_empty(), WITHDRAW, values![self.withdrawn]);
+        add(!self.intents.n.is_empty(), INSERT_INTENTS, self.intents.values());
+        add(!self.changed.n.is_empty(), CHANGE_INTENTS, self.changed.values());
+        let mut timers = Timers::default();
+        for ((entity, kind), (generation, due)) in self.timers {
+            timers.entity.push(entity);
+            timers.kind.push(kind);
+            timers.generation.push(generation);
+            timers.due.push(due);
+        }
+        add(!timers.due.is_empty(), SET_TIMERS, timers.values());
+        add(!self.events.at.is_empty(), EVENTS, self.events.values());
+        add(!self.states.id.is_empty(), SET_STATES, self.states.values());
+        add(!self.bodies.is_empty(), DROP_BODIES, values![self.bodies]);
+        self.planned.send(batch);
+        self.resolved.send(batch);
+        self.raised.send(batch);
+        checks
+    }
+
+    fn waits(&mut self, batch: &mut Batch) {
+        let mut waits = Waits::default();
+        for (fact, (account, kind, message, deadline, data)) in std::mem::take(&mut self.waits) {
+            waits.fact.push(fact.0.to_vec());
+            waits.account.push(account);
+            waits.kind.push(kind);
+            waits.message.push(message);
+            waits.deadline.push(deadline);
+            waits.data.push(data);
+        }
+        if !waits.fact.is_empty() {
+            batch.add(WAIT, waits.values());
+            batch.add(WAIT_FOR, std::mem::take(&mut self.waits_for).values());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Entities: loading them whole, and the names that lead to them.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use tokio_postgres::Row;
+
+use super::codec::{Fault, get, id, key, small, statements, values, word};
+use super::exceptions;
+use super::link::{Batch, Tx};
+use crate::canonical::{AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId};
+use crate::io::store::form::{class_out, instant, intent_out, kind_in, merge, number, unpack, unpack_json};
+use crate::ports::EntityRecord;
+
+statements! {
+    RESOLVE = "SELECT k.ord - 1, e.id FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+        k (scope, kind, id, ord)
+        JOIN ref r ON r.scope = k.scope AND r.kind = k.kind AND r.id = k.id JOIN entity e ON e.num = r.entity";
+    ENTITIES = "SELECT e.id, e.num, e.version, e.client, e.state, p.data
+        FROM entity e LEFT JOIN personal p ON p.entity = e.num WHERE e.id = ANY($1::text[])";
+    FACTS = "SELECT e.id, f.data, p.data FROM entity e JOIN fact f ON f.entity = e.num
+        LEFT JOIN personal_fact p ON p.fact = f.n
+        WHERE e.id = ANY($1::text[]) AND f.superseded = 0 ORDER BY f.n";
+    INTENTS = "SELECT i.id, e.id, i.account, i.slot, i.generation, i.command, i.class, i.args, i.state, i.attempts, i.due,
+        i.created, i.sent_digest, i.error, z.content
+        FROM entity e JOIN intent i ON i.entity = e.num LEFT JOIN frozen z ON z.intent = i.n
+        WHERE e.id = ANY($1::text[]) ORDER BY i.n";
+    PAGE = "SELECT id FROM entity WHERE id > $1 AND kind = $2 ORDER BY id LIMIT $3";
+}
+
+/// The columns of an intent, in the order in which [`intent`] reads them, are those of `INTENTS`; `delivery` reads more
+/// behind them.
+pub(super) const INTENT_COLUMNS: usize = 15;
+
+/// Columns of names.
+pub(super) fn columns(names: &[&ExternalRef]) -> (Vec<String>, Vec<String>, Vec<String>) {
+    let mut out = (Vec::new(), Vec::new(), Vec::new());
+    for name in names {
+        out.0.push(key(&name.scope));
+        out.1.push(key(&name.kind));
+        out.2.push(key(&name.id));
+    }
+    out
+}
+
+pub(super) async fn resolve(tx: &Tx<'_>, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, Fault> {
+    let mut out = vec![None; refs.len()];
+    if refs.is_empty() {
+        return Ok(out);
+    }
+    let (scopes, kinds, ids) = columns(&refs.iter().collect::<Vec<_>>());
+    for row in tx.rows(RESOLVE, values![scopes, kinds, ids]).await? {
+        let place: usize = small(&row, 0)?;
+        out[place] = Some(EntityId(get(&row, 1)?));
+    }
+    Ok(out)
+}
+
+/// Entities whole. The version is read first: what a later transaction has added meanwhile makes a write of it conflict.
+pub(super) async fn load(tx: &Tx<'_>, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
+    let keys: Vec<String> = ids.iter().map(|id| key(&id.0)).collect();
+    let mut batch = Batch::default();
+    batch.add(ENTITIES, values![keys.clone()]);
+    batch.add(FACTS, values![keys.clone()]);
+    batch.add(INTENTS, values![keys.clone()]);
+    batch.add(exceptions::ON_ENTITIES, values![keys.clone()]);
+    let answers = tx.send(batch).await?;
+    let [entities, facts, intents, open] = &answers[..] else { return Err(Fault::Overtaken) };
+
+    let mut found: HashMap<String, EntityRecord> = HashMap::new();
+    for (id, key) in ids.iter().zip(&keys) {
+        let record = EntityRecord {
+            id: id.clone(),
+            version: 0,
+            client: ClientId::default(),
+            state: Value::Null,
+            facts: Vec::new(),
+            intents: Vec::new(),
+            exceptions: Vec::new(),
+        };
+        found.insert(key.clone(), record);
+    }
+    for row in entities {
+        let mut state: Value = unpack_json(get(row, 4)?)?;
+        if let Some(personal) = get::<Option<&[u8]>>(row, 5)? {
+            merge(&mut state, unpack_json(personal)?);
+        }
+        if let Some(record) = found.get_mut(get::<&str>(row, 0)?) {
+            (record.version, record.client, record.state) = (get(row, 2)?, ClientId(get(row, 3)?), state);
+        }
+    }
+    for row in facts {
+        if let Some(record) = found.get_mut(get::<&str>(row, 0)?).filter(|record| record.version > 0) {
+            record.facts.push(fact(row)?);
+        }
+    }
+    for row in intents {
+        if let Some(record) = found.get_mut(get::<&str>(row, 1)?).filter(|record| record.version > 0) {
+            record.intents.push(intent(row)?);
+        }
+    }
+    for row in open {
+        let exception = exceptions::read(row)?;
+        if let Some(record) = exception.entity.as_ref().and_then(|entity| found.get_mut(&entity.0)) {
+            record.exceptions.push(exception);
+        }
+    }
+    keys.iter().map(|key| found.get(key).cloned().ok_or(Fault::Overtaken)).collect()
+}
+
+/// A fact as stored, with its personal fields.
+fn fact(row: &Row) -> Result<Fact, Fault> {
+    let plain = unpack(get(row, 1)?)?;
+    match get::<Option<&[u8]>>(row, 2)? {
+        None => Ok(serde_json::from_slice(&plain)?),
+        Some(personal) => {
+            let mut whole: Value = serde_json::from_slice(&plain)?;
+            if let Some(body) = whole.get_mut("body") {
+                merge(body, unpack_json(personal)?);
+            }
+            Ok(serde_json::from_value(whole)?)
+        }
+    }
+}
+
+/// The intent of a row whose first columns are those of `INTENTS`.
+pub(super) fn intent(row: &Row) -> Result<Intent, Fault> {
+    let content: Option<&[u8]> = get(row, 14)?;
+    Ok(Intent {
+        id: IntentId(id(row, 0)?),
+        entity: EntityId(get(row, 1)?),
+        account: AccountId(get(row, 2)?),
+        slot: get(row, 3)?,
+        generation: small(row, 4)?,
+        command: get(row, 5)?,
+        class: word(row, 6, class_out)?,
+        args: serde_json::from_str(get(row, 7)?)?,
+        state: word(row, 8, intent_out)?,
+        attempts: small(row, 9)?,
+        due: instant(get(row, 10)?),
+        created: instant(get(row, 11)?),
+        sent_digest: get(row, 12)?,
+        sent_content: content.map(unpack_json).transpose()?,
+        error: get(row, 13)?,
+    })
+}
+
+pub(super) async fn entities(
+    tx: &Tx<'_>,
+    kind: EntityKind,
+    after: Option<&EntityId>,
+    limit: usize,
+) -> Result<Vec<EntityId>, Fault> {
+    let after = after.map(|id| key(&id.0)).unwrap_or_default();
+    let rows = tx.rows(PAGE, values![after, kind_in(kind), number(limit)]).await?;
+    rows.iter().map(|row| Ok(EntityId(get(row, 0)?))).collect()
+}

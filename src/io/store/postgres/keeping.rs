@@ -1,0 +1,133 @@
+//! Keeping: small values by name, events until they are published, and what is deleted in time.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::codec::{Fault, get, key, statements, values};
+use super::link::{Batch, Tx};
+use crate::canonical::{ClientId, EntityId};
+use crate::io::store::form::{instant, nanos, number, text};
+use crate::ports::Event;
+
+statements! {
+    GET = "SELECT value FROM kept WHERE space = $1 AND key = $2";
+    LOCKED = "SELECT value FROM kept WHERE space = $1 AND key = $2 FOR UPDATE";
+    PUT = "INSERT INTO kept (space, key, value) VALUES ($1, $2, $3)
+        ON CONFLICT (space, key) DO UPDATE SET value = excluded.value";
+    PUT_FIRST = "INSERT INTO kept (space, key, value) VALUES ($1, $2, $3) ON CONFLICT (space, key) DO NOTHING";
+    REMOVE = "DELETE FROM kept WHERE space = $1 AND key = $2";
+    ALL = "SELECT key, value FROM kept WHERE space = $1 ORDER BY key";
+    /// Those that nobody else publishes now: a claim ends by itself should its relay die.
+    EVENTS = "WITH mine AS (SELECT ordinal FROM event
+            WHERE relay IS NULL OR relay = $1 OR claimed < clock_timestamp() - interval '15 seconds'
+            ORDER BY ordinal LIMIT $2 FOR UPDATE SKIP LOCKED),
+        claimed AS (UPDATE event e SET relay = $1, claimed = clock_timestamp() FROM mine WHERE e.ordinal = mine.ordinal
+            RETURNING e.ordinal, e.client, e.entity, e.version, e.name, e.data, e.at)
+        SELECT ordinal, client, entity, version, name, data, at FROM claimed ORDER BY ordinal";
+    PUBLISHED = "DELETE FROM event WHERE ordinal = ANY($1::int8[])";
+    UNCLAIM = "UPDATE event SET relay = NULL, claimed = NULL WHERE relay = $1";
+    PRUNE = "DELETE FROM body WHERE message IN (SELECT b.message FROM body b JOIN message m ON m.id = b.message
+        WHERE b.received < $1 AND (m.state = 1 OR (m.state = 2 AND NOT EXISTS
+            (SELECT 1 FROM exception x WHERE x.about = m.id AND x.about IS NOT NULL AND x.resolved IS NULL)))
+        ORDER BY b.received LIMIT $2 FOR UPDATE OF b SKIP LOCKED)";
+    NUM = "SELECT num FROM entity WHERE id = $1 FOR UPDATE";
+    ERASE_STATE = "DELETE FROM personal WHERE entity = $1";
+    ERASE_FACTS = "DELETE FROM personal_fact WHERE fact IN (SELECT n FROM fact WHERE entity = $1)";
+    ERASE_FROZEN = "DELETE FROM frozen WHERE intent IN (SELECT n FROM intent WHERE entity = $1 AND state > 3)";
+    ERASE_HEARD = "DELETE FROM body WHERE message IN (
+        SELECT t.message FROM touched t JOIN message m ON m.id = t.message WHERE t.entity = $1 AND m.state <> 0
+        UNION SELECT f.message FROM fact f JOIN message m ON m.id = f.message WHERE f.entity = $1 AND m.state <> 0
+        UNION SELECT m.id FROM message m WHERE m.context = $2 AND m.context IS NOT NULL AND m.state <> 0
+        UNION SELECT m.id FROM intent i JOIN message m ON m.context = encode(i.id, 'hex') AND m.context IS NOT NULL
+            WHERE i.entity = $1 AND m.state <> 0)";
+    MARK_ERASED = "UPDATE entity SET erased = 1, version = version + 1 WHERE num = $1";
+}
+
+pub(super) async fn value(tx: &Tx<'_>, space: &str, name: &str) -> Result<Option<Value>, Fault> {
+    match tx.first(GET, values![key(space), key(name)]).await? {
+        Some(row) => Ok(Some(serde_json::from_str(get(&row, 0)?)?)),
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn put(
+    tx: &Tx<'_>,
+    space: &str,
+    name: &str,
+    value: &Value,
+    expected: Option<&Option<Value>>,
+) -> Result<bool, Fault> {
+    let (space, name) = (key(space), key(name));
+    if let Some(expected) = expected {
+        let present: Option<Value> = match tx.first(LOCKED, values![space.clone(), name.clone()]).await? {
+            Some(row) => Some(serde_json::from_str(get(&row, 0)?)?),
+            None => None,
+        };
+        if present != *expected {
+            return Ok(false);
+        }
+        if present.is_none() && !value.is_null() {
+            // Of two who set it first, one does.
+            return Ok(tx.run(PUT_FIRST, values![space, name, text(value)?]).await? == 1);
+        }
+    }
+    if value.is_null() {
+        tx.run(REMOVE, values![space, name]).await?;
+    } else {
+        tx.run(PUT, values![space, name, text(value)?]).await?;
+    }
+    Ok(true)
+}
+
+pub(super) async fn all(tx: &Tx<'_>, space: &str) -> Result<Vec<(String, Value)>, Fault> {
+    let rows = tx.rows(ALL, values![key(space)]).await?;
+    rows.iter().map(|row| Ok((get(row, 0)?, serde_json::from_str(get(row, 1)?)?))).collect()
+}
+
+/// Events to publish, claimed for `relay`.
+pub(super) async fn events(tx: &Tx<'_>, relay: &str, limit: usize) -> Result<Vec<Event>, Fault> {
+    let rows = tx.rows(EVENTS, values![relay.to_owned(), number(limit)]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        Ok(Event {
+            ordinal: get(row, 0)?,
+            client: ClientId(get(row, 1)?),
+            entity: EntityId(get(row, 2)?),
+            version: get(row, 3)?,
+            name: get(row, 4)?,
+            data: serde_json::from_str(get(row, 5)?)?,
+            at: instant(get(row, 6)?),
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn published(tx: &Tx<'_>, ordinals: &[i64]) -> Result<(), Fault> {
+    tx.run(PUBLISHED, values![ordinals.to_vec()]).await?;
+    Ok(())
+}
+
+/// Leaves what `relay` has claimed to others.
+pub(super) async fn unclaim(tx: &Tx<'_>, relay: &str) -> Result<(), Fault> {
+    tx.run(UNCLAIM, values![relay.to_owned()]).await?;
+    Ok(())
+}
+
+/// Deletes bodies of messages that nobody has to look at any more.
+pub(super) async fn prune(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Result<u64, Fault> {
+    tx.run(PRUNE, values![nanos(before), number(limit)]).await
+}
+
+/// Erases what is personal of an entity. Later facts about it lose theirs on the way in.
+pub(super) async fn erase(tx: &Tx<'_>, entity: &EntityId) -> Result<(), Fault> {
+    let name = key(&entity.0);
+    let Some(row) = tx.first(NUM, values![name.clone()]).await? else { return Ok(()) };
+    let num: i64 = get(&row, 0)?;
+    let mut batch = Batch::default();
+    for sql in [ERASE_STATE, ERASE_FACTS, ERASE_FROZEN] {
+        batch.add(sql, values![num]);
+    }
+    batch.add(ERASE_HEARD, values![num, name]);
+    batch.add(MARK_ERASED, values![num]);
+    tx.send(batch).await?;
+    Ok(())
+}

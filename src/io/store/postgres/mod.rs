@@ -1,0 +1,317 @@
+//! The store on PostgreSQL, for many nodes.
+//!
+//! Transactions are READ COMMITTED; what they depend on is locked first, in the order of ids, and work that another
+//! transaction overtook is done again. Queues are read by what is pending, never by "number greater than the last": numbers
+//! are given out before they are committed.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `connect`, `tls` | where the database is, and how a connection comes about |
+//! | `link` | transactions, time limits, and what happens while the database is away |
+//! | `schema` | brings the database to the newest form |
+//! | `codec` | how values stand in columns |
+//! | `groups` | group commit of intake and of work |
+//! | `intake` | messages, cursors, counters |
+//! | `commit`, `entity` | units of work, many in one transaction; entities whole |
+//! | `waiting` | facts without a subject, timers, the sweep |
+//! | `delivery` | leases, due intents, frozen attempts |
+//! | `exceptions`, `people` | what people see and decide |
+//! | `keeping` | small values, events, erasing and pruning |
+
+mod codec;
+mod commit;
+mod connect;
+mod delivery;
+mod entity;
+mod exceptions;
+mod groups;
+mod intake;
+mod keeping;
+mod link;
+mod people;
+mod schema;
+mod tls;
+mod waiting;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_postgres::Client;
+
+pub use self::connect::Options;
+use self::connect::Target;
+use self::groups::Groups;
+use self::link::{Link, read, transact};
+use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
+use crate::ports::{
+    Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
+    ExceptionQuery, Frozen, Hint, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Store,
+    StoreError, Unit,
+};
+
+/// [`Store`] on a PostgreSQL database.
+pub struct PostgresStore {
+    link: Arc<Link>,
+    groups: Groups,
+    /// Under which events are claimed.
+    relay: String,
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Connects to the database and brings it to the newest form.
+    ///
+    /// # Errors
+    /// When it cannot be reached, is not of a form that this program can work with, or the address is wrong.
+    pub async fn open(options: Options) -> Result<Arc<Self>, StoreError> {
+        let target = Target::new(&options)?;
+        let patience = options.connect_timeout + options.statement_timeout;
+        let pool = target.pool(&options)?;
+        schema::prepare(&target, options.migrate, patience).await?;
+        let link = Link::new(pool, target.place, options.statement_timeout);
+        let groups = Groups::start(&link, options.queue);
+        let relay = format!("{:016x}", rand::random::<u64>());
+        Ok(Arc::new(Self { link, groups, relay }))
+    }
+}
+
+pub(super) use self::codec::{clean, key, words};
+pub(super) use self::link::as_sql;
+
+/// A connection beside any pool, without a limit of time for its statements; and the address for people.
+pub(super) async fn single(options: &Options) -> Result<(Client, String), StoreError> {
+    let target = Target::new(options)?;
+    let patience = options.connect_timeout + options.statement_timeout;
+    let client = target.patiently(patience).await?;
+    Ok((client, target.place))
+}
+
+/// The form that the database has; 0 when it is empty.
+pub(super) async fn form(client: &Client) -> Result<i32, StoreError> {
+    Ok(schema::form(client).await?)
+}
+
+/// The newest form that this program knows.
+pub(super) fn newest_form() -> i32 {
+    schema::newest()
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn accept(
+        &self,
+        messages: Vec<NewMessage>,
+        cursor: Option<(AccountId, String, Value)>,
+    ) -> Result<Vec<Accepted>, StoreError> {
+        self.link.check()?;
+        self.groups.offer(messages, cursor).await
+    }
+
+    async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {
+        self.link.check()?;
+        self.groups.commit(units).await
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Hint>, StoreError> {
+        if read!(*self.link, tx => waiting::anything_due(&tx, now))? {
+            transact!(*self.link, tx => waiting::fire(&tx, now, limit))?;
+        }
+        if read!(*self.link, tx => waiting::much_counted(&tx))? {
+            transact!(*self.link, tx => waiting::add_up(&tx))?;
+        }
+        read!(*self.link, tx => waiting::hints(&tx, now))
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.groups.finish().await;
+        if self.link.check().is_ok() {
+            let left = async { transact!(*self.link, tx => keeping::unclaim(&tx, &self.relay)) };
+            if let Err(error) = left.await {
+                tracing::debug!(%error, "events stay claimed until the claim runs out");
+            }
+        }
+        self.link.close();
+        Ok(())
+    }
+
+    async fn cursor(&self, account: &AccountId, poll: &str) -> Result<Option<Value>, StoreError> {
+        read!(*self.link, tx => intake::cursor(&tx, account, poll))
+    }
+
+    async fn count(&self, account: &AccountId, what: &str) -> Result<(), StoreError> {
+        transact!(*self.link, tx => intake::bump(&tx, account, what))
+    }
+
+    async fn counted(&self) -> Result<Vec<(AccountId, String, u64)>, StoreError> {
+        read!(*self.link, tx => intake::counted(&tx))
+    }
+
+    async fn backlog(&self) -> Result<Vec<(AccountId, u64)>, StoreError> {
+        read!(*self.link, tx => intake::backlog(&tx))
+    }
+
+    async fn pending(&self, shard: u16, limit: usize) -> Result<Vec<Message>, StoreError> {
+        read!(*self.link, tx => intake::pending(&tx, shard, limit))
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        read!(*self.link, tx => intake::message(&tx, id))
+    }
+
+    async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError> {
+        read!(*self.link, tx => entity::resolve(&tx, refs))
+    }
+
+    async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
+        read!(*self.link, tx => entity::load(&tx, ids))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        read!(*self.link, tx => waiting::next_due(&tx))
+    }
+
+    async fn events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
+        transact!(*self.link, tx => keeping::events(&tx, &self.relay, limit))
+    }
+
+    async fn published(&self, ordinals: &[i64]) -> Result<(), StoreError> {
+        transact!(*self.link, tx => keeping::published(&tx, ordinals))
+    }
+
+    async fn prune(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        transact!(*self.link, tx => keeping::prune(&tx, before, limit))
+    }
+
+    async fn lease(
+        &self,
+        account: &AccountId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+        level: Option<Value>,
+    ) -> Result<Option<Lease>, StoreError> {
+        transact!(*self.link, tx => delivery::lease(&tx, account, owner, now, until, level.as_ref()))
+    }
+
+    async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
+        transact!(*self.link, tx => delivery::release(&tx, account, owner, epoch))
+    }
+
+    async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError> {
+        transact!(*self.link, tx => delivery::recover(&tx, account, epoch, due))
+    }
+
+    async fn due(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueIntent>, StoreError> {
+        read!(*self.link, tx => delivery::due(&tx, account, now, limit))
+    }
+
+    async fn freeze(&self, frozen: Frozen) -> Result<bool, StoreError> {
+        transact!(*self.link, tx => delivery::freeze(&tx, &frozen))
+    }
+
+    async fn refly(&self, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, StoreError> {
+        transact!(*self.link, tx => delivery::refly(&tx, intent, epoch, at))
+    }
+
+    async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError> {
+        transact!(*self.link, tx => delivery::settle(&tx, &settled))
+    }
+
+    async fn withdraw(&self, intent: IntentId, note: &str, at: Timestamp) -> Result<bool, StoreError> {
+        transact!(*self.link, tx => delivery::withdraw(&tx, intent, note, at))
+    }
+
+    async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError> {
+        transact!(*self.link, tx => people::retry(&tx, ids, now))
+    }
+
+    async fn dismiss_exceptions(&self, ids: &[i64], at: Timestamp) -> Result<u64, StoreError> {
+        transact!(*self.link, tx => exceptions::dismiss(&tx, ids, at))
+    }
+
+    async fn decide(
+        &self,
+        intent: IntentId,
+        remedy: Remedy,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<Vec<Hint>, StoreError> {
+        transact!(*self.link, tx => people::decide(&tx, intent, remedy, note, at))
+    }
+
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<OrderRow>, StoreError> {
+        read!(*self.link, tx => people::orders(&tx, query))
+    }
+
+    async fn find_order(&self, name: &str) -> Result<Vec<EntityId>, StoreError> {
+        read!(*self.link, tx => people::find_order(&tx, name))
+    }
+
+    async fn exceptions(&self, query: &ExceptionQuery) -> Result<Vec<Exception>, StoreError> {
+        read!(*self.link, tx => exceptions::list(&tx, query))
+    }
+
+    async fn causes(&self, query: &ExceptionQuery) -> Result<Vec<CauseRow>, StoreError> {
+        read!(*self.link, tx => exceptions::causes(&tx, query))
+    }
+
+    async fn attempts(&self, entity: &EntityId) -> Result<Vec<Attempt>, StoreError> {
+        read!(*self.link, tx => delivery::attempts(&tx, entity))
+    }
+
+    async fn entities(
+        &self,
+        kind: EntityKind,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
+        read!(*self.link, tx => entity::entities(&tx, kind, after, limit))
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        read!(*self.link, tx => people::counts(&tx))
+    }
+
+    async fn erase_personal(&self, entity: &EntityId) -> Result<(), StoreError> {
+        transact!(*self.link, tx => keeping::erase(&tx, entity))
+    }
+
+    async fn get(&self, space: &str, key: &str) -> Result<Option<Value>, StoreError> {
+        read!(*self.link, tx => keeping::value(&tx, space, key))
+    }
+
+    async fn put(
+        &self,
+        space: &str,
+        key: &str,
+        value: Value,
+        expected: Option<Option<Value>>,
+    ) -> Result<bool, StoreError> {
+        transact!(*self.link, tx => keeping::put(&tx, space, key, &value, expected.as_ref()))
+    }
+
+    async fn all(&self, space: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        read!(*self.link, tx => keeping::all(&tx, space))
+    }
+}
+
+#[cfg(test)]
+mod tests;
