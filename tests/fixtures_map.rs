@@ -62,7 +62,7 @@ struct Outcome {
     /// The message means nothing, by a rule of the mapping.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     nothing: bool,
-    /// The message is thin: what is read in its place.
+    /// The message only names what to read in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     read_again: Option<String>,
     /// Causes of what could not be mapped.
@@ -153,7 +153,6 @@ impl Mappings {
             context.exponents.clone_from(&connector.manifest.exponents);
         }
         let mut outcome = Outcome::default();
-        let mut thin = None;
         let mapping = match (mapping, topic, connector) {
             (Some(mapping), None, _) => mapping.clone(),
             (None, Some(topic), Some(connector)) => {
@@ -166,9 +165,13 @@ impl Mappings {
                         return outcome;
                     }
                     Some(TopicAction::Reread { read, id }) => {
-                        let mapping = connector.manifest.reads[&read].mapping.clone().unwrap();
-                        thin = Some((read, id));
-                        mapping
+                        let body = Node::parse_json(bytes).unwrap_or(Node::Null);
+                        let id = PayloadPath::parse(&id).unwrap().first(&body).and_then(Node::text);
+                        match id {
+                            Some(id) => outcome.read_again = Some(format!("{read} {id}")),
+                            None => outcome.exceptions.push(format!("no_id:{topic}")),
+                        }
+                        return outcome;
                     }
                 }
             }
@@ -181,10 +184,6 @@ impl Mappings {
         let Ok(body) = inbound.read(bytes) else {
             return Outcome { exceptions: vec!["unreadable".to_owned()], ..outcome };
         };
-        if let Some((read, id)) = thin {
-            let id = PayloadPath::parse(&id).unwrap().first(&body).and_then(Node::text);
-            outcome.read_again = Some(format!("{read} {}", id.as_deref().unwrap_or("(no id here)")));
-        }
         let Mapped { facts, errors, nothing } = inbound.run(&body, &context);
         outcome.nothing = nothing;
         outcome.facts = facts.iter().map(MappedFact::to_json).collect();
@@ -204,26 +203,33 @@ struct Row {
     payloads: usize,
     mapped: usize,
     nothing: usize,
+    read_again: usize,
     excepted: usize,
     causes: BTreeMap<String, usize>,
 }
 
 fn table(rows: &BTreeMap<String, Row>) -> String {
     let mut lines = vec![
-        "| system | payloads | give facts | mean nothing | exceptions | causes |".to_owned(),
-        "|---|---|---|---|---|---|".to_owned(),
+        "| system | payloads | give facts | mean nothing | read again | exceptions | causes |".to_owned(),
+        "|---|---|---|---|---|---|---|".to_owned(),
     ];
     for (system, row) in rows {
         let causes: Vec<String> =
             row.causes.iter().map(|(cause, count)| format!("{cause} ({count})")).collect();
         let causes = causes.join(", ");
-        let Row { payloads, mapped, nothing, excepted, .. } = row;
-        lines.push(format!("| {system} | {payloads} | {mapped} | {nothing} | {excepted} | {causes} |"));
+        let Row { payloads, mapped, nothing, read_again, excepted, .. } = row;
+        lines.push(format!(
+            "| {system} | {payloads} | {mapped} | {nothing} | {read_again} | {excepted} | {causes} |"
+        ));
     }
     let sum = |of: fn(&Row) -> usize| rows.values().map(of).sum::<usize>();
-    let (payloads, mapped) = (sum(|row| row.payloads), sum(|row| row.mapped));
-    let (nothing, excepted) = (sum(|row| row.nothing), sum(|row| row.excepted));
-    lines.push(format!("| {} systems | {payloads} | {mapped} | {nothing} | {excepted} | |", rows.len()));
+    let (payloads, mapped, nothing) =
+        (sum(|row| row.payloads), sum(|row| row.mapped), sum(|row| row.nothing));
+    let (read_again, excepted) = (sum(|row| row.read_again), sum(|row| row.excepted));
+    lines.push(format!(
+        "| {} systems | {payloads} | {mapped} | {nothing} | {read_again} | {excepted} | |",
+        rows.len()
+    ));
     lines.join("\n")
 }
 
@@ -249,6 +255,7 @@ fn every_payload_gives_the_facts_that_it_should() {
         row.payloads += 1;
         row.mapped += usize::from(!outcome.facts.is_empty());
         row.nothing += usize::from(outcome.nothing || outcome.ignored);
+        row.read_again += usize::from(outcome.read_again.is_some());
         row.excepted += usize::from(!outcome.exceptions.is_empty());
         for cause in &outcome.exceptions {
             *row.causes.entry(cause.clone()).or_default() += 1;

@@ -20,7 +20,7 @@ pub struct Connector {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// All connectors: what they serve and where they come from.
+    /// All connectors: what they serve and where they come from; then partners of whom only mappings are there.
     List {
         /// Print a JSON array.
         #[arg(long)]
@@ -78,6 +78,9 @@ fn list(sources: &Sources, registry: &Registry, as_json: bool) -> Result<(), Fai
                 json!({ "name": manifest.name, "title": manifest.title, "serves": manifest.serves,
                         "origin": origin(sources, &manifest.name) })
             })
+            .chain(mappings_only(sources, registry).into_iter().map(|(name, mappings)| {
+                json!({ "name": name, "serves": [], "mappings": mappings, "origin": origin(sources, &name) })
+            }))
             .collect();
         say(serde_json::to_string_pretty(&all)?);
         return Ok(());
@@ -87,7 +90,23 @@ fn list(sources: &Sources, registry: &Registry, as_json: bool) -> Result<(), Fai
         let commands: Vec<&str> = commands.keys().map(String::as_str).collect();
         say(format_args!("{name:<12} {title:<16} {:<12} {}", serves.join(", "), commands.join(" ")));
     }
+    for (name, mappings) in mappings_only(sources, registry) {
+        say(format_args!("{name:<16} mappings only: {}", mappings.join(" ")));
+    }
     Ok(())
+}
+
+/// Partners whose payloads can be mapped (`crossdock map run`), but that have no manifest yet.
+fn mappings_only(sources: &Sources, registry: &Registry) -> Vec<(String, Vec<String>)> {
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, mapping) in crate::map::test::mappings(sources) {
+        match found.last_mut() {
+            Some((known, mappings)) if *known == name => mappings.push(mapping),
+            _ if registry.get(&name).is_none() => found.push((name, vec![mapping])),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// `shipped`, or `local` when a file beside the config replaces or adds something.
