@@ -226,3 +226,18 @@ fn outline(value: &Value, depth: usize) {
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partners_without_a_manifest_are_told_apart() {
+        let sources = crate::config::embedded();
+        let (registry, _) = crate::connector::load(&sources);
+        let found = mappings_only(&sources, &registry);
+        let square = found.iter().find(|(name, _)| name == "square").map(|(_, mappings)| mappings.join(" "));
+        assert_eq!(square.as_deref(), Some("inventory order payment"));
+        assert!(found.iter().all(|(name, _)| registry.get(name).is_none()));
+    }
+}
