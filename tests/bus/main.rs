@@ -8,6 +8,9 @@ mod support {
     pub mod proxy;
 }
 
+#[path = "../../examples/events/listen.rs"]
+mod listen;
+
 mod conformance;
 mod faults;
 mod node;

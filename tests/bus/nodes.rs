@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::listen::listen;
 use crate::node::{PATIENCE, node};
 use crate::support::broker::Broker;
 
@@ -208,6 +209,39 @@ async fn the_topology_is_compared(broker: &Broker) {
     assert_eq!(what, ["exchange crossdock.commands", "queue crossdock.in.s03.v1"], "{differences:?}");
 }
 
+/// The example of a subscriber: each event once, although one of them is published twice.
+async fn the_example_listens(url: &str) {
+    let bus = node(url).await;
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn({
+        let url = url.to_owned();
+        async move {
+            let act = |event: &serde_json::Value| {
+                let ordinal = event["ordinal"].as_i64().unwrap();
+                sender.send(ordinal).unwrap();
+                ordinal == 9
+            };
+            listen(&url, "test.events", "acme-eu.order.#", act).await
+        }
+    });
+    // Until its queue is bound, nothing reaches it.
+    let mut first = None;
+    while first.is_none() {
+        bus.publish(&event(7)).await.unwrap();
+        first = timeout(Duration::from_millis(200), heard.recv()).await.ok().flatten();
+    }
+    for ordinal in [7, 8, 8, 9] {
+        bus.publish(&event(ordinal)).await.unwrap();
+    }
+    let mut ordinals = vec![first.unwrap()];
+    while let Some(ordinal) = timeout(PATIENCE, heard.recv()).await.unwrap() {
+        ordinals.push(ordinal);
+    }
+    assert_eq!(ordinals, [7, 8, 9]);
+    listening.await.unwrap().unwrap();
+    bus.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_share_one_broker() {
     let broker = Broker::start();
@@ -216,6 +250,7 @@ async fn nodes_share_one_broker() {
     everyone_hears(&url).await;
     others_subscribe(&url).await;
     inbound_and_dead_letters(&url).await;
+    the_example_listens(&url).await;
     the_topology_is_compared(&broker).await;
 }
 

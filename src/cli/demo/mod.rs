@@ -47,7 +47,7 @@ pub struct Demo {
 }
 
 /// How long the demo waits for both sides to agree before it says that they do not.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(6);
 
 /// An order that was placed.
 struct Placed {
@@ -216,10 +216,11 @@ async fn report(
     let hooks = server.with(|world| world.ledger().webhooks);
     row("webhooks", &format!("{} made by the partners, {} lost on purpose", hooks.made, hooks.lost));
     let causes = store.causes(&ExceptionQuery::default()).await?;
-    row(
-        "exceptions open",
-        &list(causes.iter().map(|cause| format!("{} {}", cause.count, cause.kind)).collect()),
-    );
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for cause in &causes {
+        *kinds.entry(&cause.kind).or_default() += cause.count;
+    }
+    row("exceptions open", &list(kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect()));
     for cause in causes {
         say(format_args!("    {} × {}: {}", cause.count, cause.cause, cause.message));
     }

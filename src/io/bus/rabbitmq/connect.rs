@@ -161,10 +161,9 @@ pub(super) async fn broken(connection: &Connection, blocked: impl Fn(bool)) -> S
                 blocked(false);
             }
             Ok(Some(lapin::Event::Error(error))) => return error.to_string(),
-            Ok(Some(_)) => {}
             Ok(None) => return "the connection has ended".to_owned(),
             Err(_) if !connection.status().connected() => return "the connection has ended".to_owned(),
-            Err(_) => {}
+            Ok(Some(_)) | Err(_) => {}
         }
     }
 }

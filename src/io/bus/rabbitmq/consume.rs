@@ -255,14 +255,11 @@ fn dead(delivery: &Delivery) -> Option<Dead> {
         })
     };
     let exchange = delivery.exchange.as_str();
-    if exchange == super::topology::INBOUND {
-        return match first("x-first-death-queue") {
-            Some(origin) => Some(Dead { origin, reason: first("x-first-death-reason").unwrap_or_default() }),
-            None => None,
-        };
+    let first_death = first("x-first-death-queue")
+        .map(|origin| Dead { origin, reason: first("x-first-death-reason").unwrap_or_default() });
+    match first_death {
+        None if exchange == super::topology::INBOUND => None,
+        None => Some(Dead { origin: exchange.to_owned(), reason: "unrouted".to_owned() }),
+        dead => dead,
     }
-    Some(match first("x-first-death-queue") {
-        Some(origin) => Dead { origin, reason: first("x-first-death-reason").unwrap_or_default() },
-        None => Dead { origin: exchange.to_owned(), reason: "unrouted".to_owned() },
-    })
 }
