@@ -8,7 +8,7 @@ use super::convert::{Trouble, short};
 use crate::canonical::Currency;
 
 /// What partners write for a currency besides its code, and which currencies that may be.
-const SYMBOLS: [(&str, &[&str]); 30] = [
+pub(super) const SYMBOLS: [(&str, &[&str]); 30] = [
     ("€", &["EUR"]),
     ("£", &["GBP"]),
     (

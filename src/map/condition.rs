@@ -42,7 +42,7 @@ struct Literal {
     time: Option<When>,
 }
 
-const TESTS: [&str; 7] = ["not", "exists", "gt", "ge", "lt", "le", "contains"];
+pub(super) const TESTS: [&str; 7] = ["not", "exists", "gt", "ge", "lt", "le", "contains"];
 
 impl Cond {
     /// Reads the condition; problems are reported to `files`.

@@ -22,9 +22,9 @@ use super::tree::Loc;
 use super::{Context, RecordError};
 
 /// Steps that one message may take.
-const BUDGET: u64 = 4_000_000;
+pub(super) const BUDGET: u64 = 4_000_000;
 /// Errors that one message may give; the rest is left out.
-const MAX_ERRORS: usize = 50;
+pub(super) const MAX_ERRORS: usize = 50;
 
 /// Where evaluation stands: the rows around, and the rows of the present group.
 #[derive(Clone, Copy)]

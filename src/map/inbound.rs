@@ -21,7 +21,7 @@ use super::tree::Loc;
 use super::{Context, Mapped, MappedFact};
 
 /// Facts that one message may give.
-const MAX_FACTS: usize = 10_000;
+pub(super) const MAX_FACTS: usize = 10_000;
 
 /// An inbound mapping with its overlays, compiled.
 #[derive(Debug, Clone)]
@@ -169,9 +169,10 @@ impl Inbound {
         match eval.holds(Some(reject), here) {
             Ok(false) => false,
             Ok(true) => {
-                let words = ["message", "error.message", "error", "errors[0].message", "errors[0]", "detail"];
-                let said = words.into_iter().find_map(|path| {
-                    let text = Path::parse(path).ok()?.first(here.record)?.text()?.into_owned();
+                let usual = ["message", "error.message", "error", "errors[0].message", "errors[0]", "detail"];
+                let usual = usual.into_iter().filter_map(|path| Path::parse(path).ok());
+                let said = self.program.reason.iter().cloned().chain(usual).find_map(|path| {
+                    let text = path.first(here.record)?.text()?.into_owned();
                     Some(format!(": {}", super::convert::short(&text)))
                 });
                 let message = format!("the partner sent an error as a payload{}", said.unwrap_or_default());

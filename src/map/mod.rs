@@ -6,6 +6,7 @@
 pub mod explain;
 pub mod node;
 pub mod path;
+pub mod reference;
 pub mod syntax;
 pub mod test;
 

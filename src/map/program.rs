@@ -26,6 +26,8 @@ pub(super) struct Program {
     /// Where the records are, and on what condition there.
     pub records: Vec<(Path, Option<Cond>)>,
     pub reject: Option<Cond>,
+    /// Where a rejected record says why.
+    pub reason: Vec<Path>,
     pub nothing: Option<Cond>,
     /// Texts that count as absent.
     pub empty: Vec<String>,
@@ -191,18 +193,21 @@ pub(super) enum CurrencyFrom {
     Path(Path),
 }
 
-/// Grams of one unit of weight, by what partners call it.
+/// Units of weight by what partners call them, and the grams of one.
+pub(super) const WEIGHTS: [(&[&str], &str); 6] = [
+    (&["mg", "mgm", "milligram", "milligrams"], "0.001"),
+    (&["g", "gr", "grm", "gram", "grams", "gm", "gms"], "1"),
+    (&["kg", "kgs", "kgm", "kilo", "kilos", "kilogram", "kilograms"], "1000"),
+    (&["t", "tne", "tonne", "tonnes"], "1000000"),
+    (&["oz", "ozs", "onz", "ounce", "ounces"], "28.349523125"),
+    (&["lb", "lbs", "lbr", "pound", "pounds"], "453.59237"),
+];
+
+/// Grams of one unit of weight.
 pub(super) fn grams(unit: &str) -> Option<Decimal> {
-    let text = match unit.trim().to_lowercase().trim_end_matches('.') {
-        "mg" | "mgm" | "milligram" | "milligrams" => "0.001",
-        "g" | "gr" | "grm" | "gram" | "grams" | "gm" | "gms" => "1",
-        "kg" | "kgs" | "kgm" | "kilo" | "kilos" | "kilogram" | "kilograms" => "1000",
-        "t" | "tne" | "tonne" | "tonnes" => "1000000",
-        "oz" | "ozs" | "onz" | "ounce" | "ounces" => "28.349523125",
-        "lb" | "lbs" | "lbr" | "pound" | "pounds" => "453.59237",
-        _ => return None,
-    };
-    text.parse().ok()
+    let unit = unit.trim().to_lowercase();
+    let unit = unit.trim_end_matches('.');
+    WEIGHTS.iter().find(|(names, _)| names.contains(&unit)).and_then(|(_, grams)| grams.parse().ok())
 }
 
 /// An outbound mapping.

@@ -50,6 +50,23 @@ fn errors(mapping: &str, payload: &str) -> Vec<(String, String, String)> {
     mapped.errors.into_iter().map(|e| (e.cause, e.message, e.help.unwrap_or_default())).collect()
 }
 
+/// Compiles examples of all that there is.
+pub(super) fn compile_everything() {
+    docs::compile_all();
+    overlay::compile_all();
+    let everything = "[mapping]\nrecords = \"$\"\n[fact.a]\nis = \"order.placed\"\ntotal = { path = \"t\", unit = \"major\" }\n\
+                      note = { join = [\"a\"], by = \"-\" }\nnumber = { expr = \"a\", with = { a = \"a\" } }\n\
+                      tags = { list = \"a[*]\" }\n[fact.a.lines]\neach = \"rows\"\nref = \"id\"\nquantity = { count = true }\n\
+                      weight = { path = \"w\", unit = \"g\" }\n[lookup.words]\nfile = \"lists/gateways.csv\"\n\
+                      [[test]]\nbody = '{}'\nothers = true\n";
+    let sources = sources(everything);
+    let _ = super::test::run_tests(&sources, "shop", "order");
+    let out = "[mapping]\nempty = [\"\"]\n[body]\na = \"b\"\n[[test]]\nbody = '{}'\nerror = \"x\"\n";
+    let mut sources = Sources::default();
+    sources.insert("mappings/shop/send.out.toml", out);
+    let _ = super::test::run_tests(&sources, "shop", "send");
+}
+
 /// The example of the language, whole.
 const EXAMPLE: &str = include_str!("testdata/order.in.toml");
 const ORDER: &str = include_str!("testdata/order.json");
@@ -93,6 +110,9 @@ fn an_error_dressed_as_a_payload_is_rejected() {
     let found = errors(mapping, r#"{"successful":false,"message":"Not found"}"#);
     assert_eq!(found[0].0, "rejected:shop/order");
     assert!(found[0].1.contains("Not found"), "{found:?}");
+    let mapping = mapping.replace("[fact.a]", "reason = [\"why[0].text\"]\n[fact.a]");
+    let found = errors(&mapping, r#"{"successful":false,"message":"x","why":[{"text":"No such parcel"}]}"#);
+    assert!(found[0].1.ends_with(": No such parcel"), "{found:?}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) enum TimeFault {
 }
 
 /// The letters of patterns, longest first, and what the library calls them.
-const LETTERS: [(&str, &str); 24] = [
+pub(super) const LETTERS: [(&str, &str); 24] = [
     ("YYYY", "%Y"),
     ("MMMM", "%B"),
     ("dddd", "%A"),

@@ -344,6 +344,8 @@ impl<'t> Reader<'t> {
     /// Reports the keys that nobody asked for.
     pub fn finish(&self, place: &str) {
         let asked = self.asked.borrow();
+        #[cfg(test)]
+        asked::note(place, &asked);
         for (key, _) in &self.table.entries {
             if !asked.contains(&key.name.as_str()) {
                 let mut known = asked.clone();
@@ -356,5 +358,26 @@ impl<'t> Reader<'t> {
                 );
             }
         }
+    }
+}
+
+/// Which keys the compiler reads where: for the reference.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    type Asked = BTreeMap<String, BTreeSet<&'static str>>;
+
+    thread_local! {
+        static ASKED: RefCell<Asked> = RefCell::default();
+    }
+
+    pub fn note(place: &str, names: &[&'static str]) {
+        ASKED.with_borrow_mut(|all| all.entry(place.to_owned()).or_default().extend(names));
+    }
+
+    pub fn take() -> Asked {
+        ASKED.take()
     }
 }

@@ -6,6 +6,12 @@ mod overlay;
 mod rule;
 mod syntax;
 
+#[cfg(test)]
+pub(super) use block::CONTROL;
+#[cfg(test)]
+pub(super) use outbound::AS;
+pub(super) use rule::SOURCES;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -329,6 +335,7 @@ impl Loaded {
             let reader = Reader::new(&self.files, table);
             program.records = self.records(&reader);
             program.reject = self.cond(&reader, "reject");
+            program.reason = self.paths(&reader, "reason");
             program.empty = reader
                 .texts("empty")
                 .unwrap_or_default()

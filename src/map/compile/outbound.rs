@@ -28,7 +28,7 @@ const CONTROL: [&str; 13] = [
 ];
 
 /// The words of `as`.
-pub(in crate::map) const AS: [&str; 17] = [
+pub(in crate::map) const AS: [&str; 18] = [
     "text",
     "integer",
     "number",
@@ -42,6 +42,7 @@ pub(in crate::map) const AS: [&str; 17] = [
     "rfc2822",
     "unix",
     "unix_ms",
+    "unix_us",
     "alpha3",
     "control",
     "first_name",

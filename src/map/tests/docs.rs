@@ -10,6 +10,12 @@ fn blocks(kind: &str) -> Vec<&'static str> {
     MANUAL.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
+pub(in crate::map) fn compile_all() {
+    for text in blocks("in") {
+        let _ = test::run_tests(&sources(text), "shop", "order");
+    }
+}
+
 #[test]
 fn examples_compile_and_their_tests_pass() {
     for text in blocks("in") {
