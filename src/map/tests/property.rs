@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::{Syntax, SyntaxKind};
 use super::*;
 
 /// Any JSON that looks a little like an order: keys of the example, values of every kind.
@@ -158,4 +159,189 @@ proptest! {
             }
         }
     }
+}
+
+/// Payloads of each format, good ones, to be spoiled.
+const SEEDS: [(SyntaxKind, &str, &str); 6] = [
+    (
+        SyntaxKind::Json,
+        include_str!("../../../docs/recipes/07-refunds/order.in.toml"),
+        include_str!("../../../docs/recipes/07-refunds/sample.json"),
+    ),
+    (
+        SyntaxKind::Form,
+        "[mapping]\nformat = \"form\"\n[fact.a]\nis = \"order.closed\"\norder = \"o[0].id\"\nat = \"at\"\n",
+        "o[0][id]=7&o[1][id]=8&at=2025-01-02T03:04:05Z&x[]=%41+b",
+    ),
+    (
+        SyntaxKind::Xml,
+        include_str!("../../../docs/recipes/20-xml-tracking/order.in.toml"),
+        include_str!("../../../docs/recipes/20-xml-tracking/sample.xml"),
+    ),
+    (
+        SyntaxKind::Csv,
+        include_str!("../../../docs/recipes/19-csv-orders/order.in.toml"),
+        include_str!("../../../docs/recipes/19-csv-orders/sample.csv"),
+    ),
+    (
+        SyntaxKind::X12,
+        include_str!("../../../docs/recipes/22-x12-ship-notice/order.in.toml"),
+        include_str!("../../../docs/recipes/22-x12-ship-notice/sample.edi"),
+    ),
+    (
+        SyntaxKind::Edifact,
+        include_str!("../../../docs/recipes/23-edifact-order/order.in.toml"),
+        include_str!("../../../docs/recipes/23-edifact-order/sample.edi"),
+    ),
+];
+
+static COMPILED: std::sync::LazyLock<Vec<Inbound>> =
+    std::sync::LazyLock::new(|| SEEDS.iter().map(|(_, mapping, _)| compile(mapping)).collect());
+
+/// One change of some bytes.
+#[derive(Debug, Clone)]
+enum Spoil {
+    Put(prop::sample::Index, Vec<u8>),
+    Over(prop::sample::Index, u8),
+    Cut(prop::sample::Index, usize),
+    Twice(prop::sample::Index, usize),
+}
+
+fn spoil() -> impl Strategy<Value = Spoil> {
+    let bit = prop_oneof![
+        Just(b"'".to_vec()),
+        Just(b"~".to_vec()),
+        Just(b"*".to_vec()),
+        Just(b"+:?".to_vec()),
+        Just(b"<a b='1'>".to_vec()),
+        Just(b"</a>&#x0;&amp;".to_vec()),
+        Just(b"\";\"\"".to_vec()),
+        Just(b"[][[0]]=".to_vec()),
+        Just(b"{\"a\":[".to_vec()),
+        Just(b"ISA*00*".to_vec()),
+        Just(b"HL*9*9*I~".to_vec()),
+        Just(b"UNA:+.? '".to_vec()),
+        prop::collection::vec(any::<u8>(), 0..6),
+    ];
+    prop_oneof![
+        (any::<prop::sample::Index>(), bit).prop_map(|(at, bytes)| Spoil::Put(at, bytes)),
+        (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Spoil::Over(at, byte)),
+        (any::<prop::sample::Index>(), 0_usize..60).prop_map(|(at, count)| Spoil::Cut(at, count)),
+        (any::<prop::sample::Index>(), 0_usize..60).prop_map(|(at, count)| Spoil::Twice(at, count)),
+    ]
+}
+
+fn spoiled(text: &[u8], changes: &[Spoil]) -> Vec<u8> {
+    let mut bytes = text.to_vec();
+    for change in changes {
+        if bytes.is_empty() {
+            break;
+        }
+        match change {
+            Spoil::Put(at, more) => {
+                let at = at.index(bytes.len());
+                bytes.splice(at..at, more.iter().copied());
+            }
+            Spoil::Over(at, byte) => {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            Spoil::Cut(at, count) => {
+                let at = at.index(bytes.len());
+                let end = (at + count).min(bytes.len());
+                bytes.drain(at..end);
+            }
+            Spoil::Twice(at, count) => {
+                let at = at.index(bytes.len());
+                let end = (at + count).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn any_bytes_in_any_format_end_as_facts_errors_or_nothing(
+        which in 0_usize..SEEDS.len(),
+        changes in prop::collection::vec(spoil(), 0..8),
+        noise in prop::collection::vec(any::<u8>(), 0..120),
+    ) {
+        let (kind, _, sample) = SEEDS[which];
+        let _ = Syntax::of(kind).read(&noise);
+        let bytes = spoiled(sample.as_bytes(), &changes);
+        let begun = std::time::Instant::now();
+        if let Ok(node) = COMPILED[which].read(&bytes) {
+            let mapped = COMPILED[which].run(&node, &Context::default());
+            prop_assert!(mapped.nothing || !mapped.facts.is_empty() || !mapped.errors.is_empty());
+            prop_assert!(mapped.errors.iter().all(|error| error.kind != "internal"), "{:?}", mapped.errors);
+        }
+        prop_assert!(begun.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn any_mapping_is_compiled_or_refused_and_then_runs(
+        which in 0_usize..SEEDS.len(),
+        changes in prop::collection::vec(spoil(), 1..6),
+    ) {
+        let (_, mapping, sample) = SEEDS[which];
+        let Ok(text) = String::from_utf8(spoiled(mapping.as_bytes(), &changes)) else { return Ok(()) };
+        match Inbound::compile(&sources(&text), "shop", "order", &[]) {
+            Ok(inbound) => {
+                if let Ok(node) = inbound.read(sample.as_bytes()) {
+                    let _ = inbound.run(&node, &Context::default());
+                }
+            }
+            Err(problems) => {
+                prop_assert!(!problems.is_empty());
+                for found in problems {
+                    prop_assert!(!found.file.is_empty(), "{found}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_grows_without_end_is_refused_quickly() {
+    let begun = std::time::Instant::now();
+    let isa = "ISA*00*          *00*          *ZZ*A              *ZZ*B              *250102*0304*U*00401*000000001*0*P*>~";
+    let levels: String = (1..5_000).map(|number| format!("HL*{number}*{}*I~", number - 1)).collect();
+    let chain = format!("{isa}GS*SH~ST*856*1~HL*1**S~{}SE*9*1~GE*1*~IEA*1*1~", &levels["HL*1*0*I~".len()..]);
+    let tags: String = ('A'..='Z').flat_map(|a| ('A'..='Z').map(move |b| format!("{a}{b}9*1~"))).collect();
+    for (kind, text) in [
+        (SyntaxKind::Json, "[".repeat(3_000_000)),
+        (SyntaxKind::Xml, "<a>".repeat(1_000_000)),
+        (SyntaxKind::Xml, format!("<a>{}</a>", "<b/>".repeat(300_000))),
+        (SyntaxKind::Xml, format!("<a {}/>", (0..3_000).map(|n| format!("x{n}='1' ")).collect::<String>())),
+        (SyntaxKind::Form, "a=1&".repeat(400_000)),
+        (SyntaxKind::Form, format!("a{}=1", "[0]".repeat(100_000))),
+        (SyntaxKind::Csv, ";".repeat(2_000_000)),
+        (SyntaxKind::Csv, format!("a\n{}", "\"x\n".repeat(300_000))),
+        (SyntaxKind::X12, format!("{isa}GS*SH~{}", "ST*1*1~SE*2*1~".repeat(60_000))),
+        (SyntaxKind::X12, chain),
+        (SyntaxKind::X12, format!("{isa}GS*SH~ST*856*1~{}SE*9*1~", tags.repeat(100))),
+        (SyntaxKind::Edifact, format!("UNB+1'{}", "UNH+1'UNT+2+1'".repeat(60_000))),
+        (SyntaxKind::Edifact, format!("UNB+{}", "?".repeat(2_000_000))),
+    ] {
+        let mut syntax = Syntax::of(kind);
+        let all = |opens: &str| super::super::syntax::Loop {
+            opens: opens.to_owned(),
+            members: vec!["*".to_owned(), opens.to_owned()],
+        };
+        if matches!(kind, SyntaxKind::X12 | SyntaxKind::Edifact) {
+            syntax.loops.0 = vec![
+                super::super::syntax::Loop { opens: "HL".into(), members: vec!["*".into()] },
+                all("AA9"),
+            ];
+        }
+        let _ = syntax.read(text.as_bytes());
+        assert!(begun.elapsed().as_secs() < 60, "{kind:?}");
+    }
+    let huge = vec![b' '; super::super::syntax::MAX_BYTES + 1];
+    assert!(Syntax::default().read(&huge).unwrap_err().message.contains("at most"));
 }
