@@ -39,13 +39,15 @@ impl Proxy {
         let (mode, cuts) = (proxy.mode.clone(), proxy.cuts.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                // Before the look at the mode, so that a cut that comes now is not missed.
+                let mut cut = cuts.subscribe();
                 if *mode.borrow() == Mode::Refuse {
                     continue;
                 }
                 let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
                 let (mut near_in, mut near_out) = near.into_split();
                 let (mut far_in, mut far_out) = far.into_split();
-                let (ways, mut cut) = ((mode.subscribe(), mode.subscribe()), cuts.subscribe());
+                let ways = (mode.subscribe(), mode.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
                         () = pass(&mut near_in, &mut far_out, ways.0) => {}
