@@ -5,6 +5,7 @@
 //! store, and whatever was in flight is treated as unknown when its account's lease is taken again.
 
 pub mod bus;
+mod nodes;
 pub mod storage;
 
 use std::collections::HashMap;
@@ -28,7 +29,7 @@ use crate::ingest::backlog::Backlog;
 use crate::ingest::webhook::Intake;
 use crate::io::clock::SystemClock;
 use crate::io::http::ReqwestHttp;
-use crate::ports::{Bus, Clock, ExceptionQuery, Hint, Http, INBOUND_SHARDS, Store};
+use crate::ports::{Bus, Clock, ExceptionQuery, Hint, Http, INBOUND_SHARDS, NodeState, Store};
 use crate::process::Worker;
 use crate::{outbox, telemetry, web};
 use storage::Opened;
@@ -158,6 +159,20 @@ impl Prepared {
             started: clock.now(),
             careful: false,
         };
+        let node = NodeState {
+            address: address.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: config.generation.clone(),
+            started: deps.started,
+            seen: deps.started,
+        };
+        let generation = {
+            let world = world.clone();
+            move || world.load().config.generation.clone()
+        };
+        let beat =
+            nodes::beat(store.clone(), clock.clone(), deps.owner.clone(), node, generation, work.clone());
+        tasks.spawn(beat);
         spawn_stages(&tasks, &work, worker, &deps);
 
         let door = Intake {

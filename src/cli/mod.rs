@@ -25,6 +25,7 @@ pub mod run;
 pub mod sandbox;
 pub mod map;
 pub mod store;
+pub mod nodes;
 pub mod webhook;
 
 /// Links storefronts, warehouses, carriers and payment gateways, and keeps every order in step.
@@ -71,6 +72,8 @@ enum Command {
     Webhook(webhook::Webhook),
     /// Bring the store to the newest form, look at it, copy it out, or move another one into it.
     Store(store::Store),
+    /// Show the nodes that run on the configured store, and which accounts each of them holds.
+    Nodes(nodes::Nodes),
 }
 
 /// How a subcommand ended: an exit code, or an error in words.
@@ -110,6 +113,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bus(command) => command.run(&globals),
         Command::Webhook(command) => command.run(&globals),
         Command::Store(command) => command.run(&globals),
+        Command::Nodes(command) => command.run(&globals),
     };
     done.unwrap_or_else(|Failure(message)| {
         complain(format_args!("crossdock: {message}"));

@@ -20,6 +20,19 @@ pub struct Lease {
     pub level: Value,
 }
 
+/// Who holds an account's lease, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The account.
+    pub account: AccountId,
+    /// The node, by the name under which it takes leases; empty when it was given back.
+    pub owner: String,
+    /// Grows with each change of owner.
+    pub epoch: i64,
+    /// Held until.
+    pub until: Timestamp,
+}
+
 /// A frozen attempt: committed before the bytes leave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frozen {

@@ -102,6 +102,25 @@ pub struct Counts {
     pub waiting: u64,
 }
 
+/// The space of [`Store::put`] in which nodes tell of themselves: the name under which a node takes leases to
+/// [`NodeState`].
+pub const NODES: &str = "node";
+
+/// What a node tells of itself, every few seconds as long as it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// Where it listens.
+    pub address: String,
+    /// Of the program.
+    pub version: String,
+    /// Of the config that is in force there.
+    pub generation: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it last told of itself.
+    pub seen: Timestamp,
+}
+
 /// The space of [`Store::put`] in which lanes tell of themselves: the account's name to [`LaneState`].
 pub const LANES: &str = "lane";
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, ExceptionQuery, Frozen,
-    Hint, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Unit,
+    Hint, Holder, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Unit,
 };
 use crate::canonical::{AccountId, EntityId, EntityKind, Exception, ExternalRef, IntentId, MessageId};
 
@@ -87,6 +87,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Option<Lease>, StoreError>;
     /// Gives the lease back.
     async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError>;
+    /// Who holds which account, by account.
+    async fn leases(&self) -> Result<Vec<Holder>, StoreError>;
     /// Treats what an earlier epoch of the lease had in flight as unknown, due at `due`. Gives how many.
     async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError>;
     /// Intents of the account that may go at `now`: due, and the oldest unsettled one of their entity at this account;

@@ -85,6 +85,7 @@ flaky! {
     fn prune(before: Timestamp, limit: usize) -> u64;
     fn lease(account: &AccountId, owner: &str, now: Timestamp, until: Timestamp, level: Option<Value>) -> Option<Lease>;
     fn release_lease(account: &AccountId, owner: &str, epoch: i64) -> ();
+    fn leases() -> Vec<Holder>;
     fn recover(account: &AccountId, epoch: i64, due: Timestamp) -> u64;
     fn due(account: &AccountId, now: Timestamp, limit: usize) -> Vec<DueIntent>;
     fn freeze(frozen: Frozen) -> bool;

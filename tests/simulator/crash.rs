@@ -159,6 +159,9 @@ impl Store for Fused<dyn Store> {
     async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
         fused!(self.release_lease(account, owner, epoch))
     }
+    async fn leases(&self) -> Result<Vec<Holder>, StoreError> {
+        fused!(self.leases())
+    }
     async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError> {
         fused!(self.recover(account, epoch, due))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crossdock::canonical::{Body, Class, Fact, Intent, IntentState};
-use crossdock::ports::{Committed, EntityWrite, Exception, Frozen, Hint, Origin, Settled, Store};
+use crossdock::ports::{Committed, EntityWrite, Exception, Frozen, Hint, Holder, Origin, Settled, Store};
 use serde_json::json;
 
 use crate::Place;
@@ -28,6 +28,9 @@ pub async fn leases_pass_on_with_a_new_epoch(place: Place) {
     store.lease(&east(), "a", at(20), until, Some(level.clone())).await.unwrap().unwrap();
     assert!(lease(&*store, "b", 40).await.is_none());
     let second = lease(&*store, "b", 41).await.unwrap();
+    let holders = store.leases().await.unwrap();
+    let told = Holder { account: east(), owner: "b".into(), epoch: second.epoch, until: second.until };
+    assert_eq!(holders, [told]);
     assert_eq!((second.epoch, second.level), (first.epoch + 1, level.clone()));
     assert!(lease(&*store, "a", 42).await.is_none());
     store.release_lease(&east(), "a", first.epoch).await.unwrap();

@@ -12,7 +12,7 @@ use super::link::{Batch, Tx};
 use super::{intake, waiting};
 use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState};
 use crate::io::store::form::{instant, intent_in, intent_out, nanos, number, pack_json, text, unpack_json};
-use crate::ports::{Attempt, DueIntent, Exception, Frozen, Hint, Lease, Settled};
+use crate::ports::{Attempt, DueIntent, Exception, Frozen, Hint, Holder, Lease, Settled};
 
 statements! {
     LEASE = "SELECT owner, epoch, until, level FROM lease WHERE account = $1 FOR UPDATE";
@@ -20,6 +20,7 @@ statements! {
     FIRST_LEASE = "INSERT INTO lease (account, owner, epoch, until, level) VALUES ($1, $2, 1, $3, $4)
         ON CONFLICT (account) DO NOTHING";
     SET_LEASE = "UPDATE lease SET owner = $2, epoch = $3, until = $4, level = $5 WHERE account = $1";
+    HOLDERS = "SELECT account, owner, epoch, until FROM lease ORDER BY account";
     RELEASE_LEASE = "UPDATE lease SET owner = '', until = 0 WHERE account = $1 AND owner = $2 AND epoch = $3";
     RECOVER = "UPDATE intent SET state = 2, due = $3 WHERE n IN
         (SELECT n FROM intent WHERE account = $1 AND state = 3 AND epoch < $2 ORDER BY n FOR UPDATE) RETURNING command";
@@ -108,6 +109,18 @@ pub(super) async fn lease(
 pub(super) async fn release(tx: &Tx<'_>, account: &AccountId, owner: &str, epoch: i64) -> Result<(), Fault> {
     tx.run(RELEASE_LEASE, values![key(&account.0), owner.to_owned(), epoch]).await?;
     Ok(())
+}
+
+pub(super) async fn holders(tx: &Tx<'_>) -> Result<Vec<Holder>, Fault> {
+    let read = |row: &tokio_postgres::Row| {
+        Ok(Holder {
+            account: AccountId(get(row, 0)?),
+            owner: get(row, 1)?,
+            epoch: get(row, 2)?,
+            until: instant(get(row, 3)?),
+        })
+    };
+    tx.rows(HOLDERS, values![]).await?.iter().map(read).collect()
 }
 
 /// Epoch and end of the account's lease, which stays as it is until the transaction ends.

@@ -47,8 +47,8 @@ use self::link::{Link, read, transact};
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crate::ports::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
-    ExceptionQuery, Frozen, Hint, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Store,
-    StoreError, Unit,
+    ExceptionQuery, Frozen, Hint, Holder, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled,
+    Store, StoreError, Unit,
 };
 
 /// [`Store`] on a PostgreSQL database.
@@ -208,6 +208,10 @@ impl Store for PostgresStore {
 
     async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
         transact!(*self.link, tx => delivery::release(&tx, account, owner, epoch))
+    }
+
+    async fn leases(&self) -> Result<Vec<Holder>, StoreError> {
+        read!(*self.link, tx => delivery::holders(&tx))
     }
 
     async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError> {

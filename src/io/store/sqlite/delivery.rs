@@ -15,7 +15,7 @@ use super::exceptions::{self, Source};
 use super::writer::Tx;
 use super::{intake, waiting};
 use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState};
-use crate::ports::{Attempt, DueIntent, Exception, Frozen, Hint, Lease, Settled};
+use crate::ports::{Attempt, DueIntent, Exception, Frozen, Hint, Holder, Lease, Settled};
 
 /// Classes of commands, most urgent first, as columns have them.
 const CLASSES: [i64; 5] = [0, 1, 2, 3, 4];
@@ -25,6 +25,7 @@ statements! {
     SET_LEASE = "INSERT INTO lease (account, owner, epoch, until, level) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (account) DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch, until = excluded.until,
         level = excluded.level";
+    HOLDERS = "SELECT account, owner, epoch, until FROM lease ORDER BY account";
     RELEASE_LEASE = "UPDATE lease SET owner = '', until = 0 WHERE account = ?1 AND owner = ?2 AND epoch = ?3";
     FLYING = "SELECT n, command FROM intent WHERE account = ?1 AND state = 3 AND epoch < ?2";
     UNKNOWN = "UPDATE intent SET state = 2, due = ?2 WHERE n = ?1";
@@ -97,6 +98,17 @@ pub(super) fn lease(
 pub(super) fn release(tx: &Tx<'_>, account: &AccountId, owner: &str, epoch: i64) -> Result<(), Fault> {
     tx.run(RELEASE_LEASE, params![account.0, owner, epoch])?;
     Ok(())
+}
+
+pub(super) fn holders(db: &Connection) -> Result<Vec<Holder>, Fault> {
+    rows(db, HOLDERS, [], |row| {
+        Ok(Holder {
+            account: AccountId(row.get(0)?),
+            owner: row.get(1)?,
+            epoch: row.get(2)?,
+            until: instant(row.get(3)?),
+        })
+    })
 }
 
 /// Epoch and end of the account's lease.

@@ -44,8 +44,8 @@ use self::writer::{Tx, closed};
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crate::ports::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
-    ExceptionQuery, Frozen, Hint, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Store,
-    StoreError, Unit,
+    ExceptionQuery, Frozen, Hint, Holder, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled,
+    Store, StoreError, Unit,
 };
 
 /// How a [`SqliteStore`] runs.
@@ -290,6 +290,10 @@ impl Store for SqliteStore {
     async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
         let (account, owner) = (account.clone(), owner.to_owned());
         self.write(move |tx| delivery::release(tx, &account, &owner, epoch)).await
+    }
+
+    async fn leases(&self) -> Result<Vec<Holder>, StoreError> {
+        self.read(delivery::holders).await
     }
 
     async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError> {
