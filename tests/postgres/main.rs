@@ -1,0 +1,12 @@
+//! The store and the daemon on a private PostgreSQL: faults of the real server, moving from a file, many nodes.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod daemon;
+mod faults;
+mod moving;
+#[path = "../support/proxy.rs"]
+mod proxy;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "this test needs only a part")]
+mod server;
