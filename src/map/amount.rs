@@ -124,7 +124,7 @@ fn sign(text: &str) -> (bool, &str) {
 fn grouped(groups: &[&str]) -> bool {
     let digits = |group: &&str| group.chars().all(|c| c.is_ascii_digit());
     let [first, middle @ .., last] = groups else { return true };
-    groups.iter().all(|group| digits(group))
+    groups.iter().all(digits)
         && (1..=3).contains(&first.len())
         && last.len() == 3
         && (middle.iter().all(|group| group.len() == 3) || middle.iter().all(|group| group.len() == 2))
@@ -157,9 +157,9 @@ pub(super) fn amount(text: &str, mark: Option<char>) -> Result<Amount, Trouble> 
     let digits = after_name.trim_start_matches('.').trim();
     // `Rs.5`: the full stop belongs to the sign.
     let digits = if before.is_empty() { after_name.trim() } else { digits };
-    let core = digits.trim_end_matches(named);
-    let after = digits[core.len()..].trim();
-    let value = decimal(core.trim(), mark).map_err(|trouble| {
+    let written = digits.trim_end_matches(named);
+    let after = digits[written.len()..].trim();
+    let value = decimal(written.trim(), mark).map_err(|trouble| {
         if trouble.kind == "ambiguous" {
             return trouble;
         }
@@ -176,7 +176,7 @@ pub(super) fn amount(text: &str, mark: Option<char>) -> Result<Amount, Trouble> 
     };
     Ok(Amount {
         value: if outer { -value } else { value },
-        exact: value.scale() > 0 || (core.contains('.') && core.contains(['e', 'E'])),
+        exact: value.scale() > 0 || (written.contains('.') && written.contains(['e', 'E'])),
         told,
     })
 }

@@ -238,9 +238,8 @@ pub(super) fn edifact_time(node: &Node<'_>) -> Result<Option<(String, Format)>, 
         "202" => "YYMMDDHHmmss",
         "203" => "YYYYMMDDHHmm",
         "204" => "YYYYMMDDHHmmss",
-        "205" => "YYYYMMDDHHmmZZ",
         "301" => "YYMMDDHHmmZZ",
-        "303" => "YYYYMMDDHHmmZZ",
+        "205" | "303" => "YYYYMMDDHHmmZZ",
         "304" => "YYYYMMDDHHmmssZZ",
         other => {
             return Err(Trouble::new("bad_value", format!("the format {} of the time {text} is not known", short(other)))

@@ -19,15 +19,14 @@ impl Loaded {
     pub(super) fn syntax(&self, reader: &Reader<'_>) -> Syntax {
         let mut syntax = Syntax::default();
         if let Some((name, at)) = reader.text("format") {
-            match SyntaxKind::parse(name) {
-                Some(kind) => syntax.kind = kind,
-                None => {
-                    let known: Vec<&str> = SyntaxKind::ALL.iter().map(|(name, _)| *name).collect();
-                    self.report(
-                        self.error(at, format!("the format `{name}` is not known"))
-                            .help(format!("known: {}", known.join(", "))),
-                    );
-                }
+            if let Some(kind) = SyntaxKind::parse(name) {
+                syntax.kind = kind;
+            } else {
+                let known: Vec<&str> = SyntaxKind::ALL.iter().map(|(name, _)| *name).collect();
+                self.report(
+                    self.error(at, format!("the format `{name}` is not known"))
+                        .help(format!("known: {}", known.join(", "))),
+                );
             }
         }
         if let Some((name, at)) = reader.text("encoding") {

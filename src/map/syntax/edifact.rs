@@ -126,17 +126,13 @@ impl<'a> Reader<'a> {
         };
         self.at += end + self.by.terminator.len_utf8();
         let segment = self.split(&rest[..end], start);
-        match segment {
-            Some(segment) => Ok(Some(segment)),
-            None => {
-                let message = format!(
-                    "segment {}: expected a tag such as NAD or LIN, found `{}`",
-                    self.number,
-                    short(rest[..end].trim())
-                );
-                Err(self.fail(start, message))
-            }
+        if segment.is_none() {
+            let found = short(rest[..end].trim());
+            let message =
+                format!("segment {}: expected a tag such as NAD or LIN, found `{found}`", self.number);
+            return Err(self.fail(start, message));
         }
+        Ok(segment)
     }
 
     fn split(&self, raw: &'a str, byte: usize) -> Option<Segment<'a>> {
@@ -150,7 +146,7 @@ impl<'a> Reader<'a> {
         let end = raw.len();
         let mut finish = |node: Node<'a>, repeated: &mut Vec<Node<'a>>| match tag {
             None => {
-                tag = Some(node.text().map(|text| Cow::Owned(text.trim().to_owned())).unwrap_or_default())
+                tag = Some(node.text().map(|text| Cow::Owned(text.trim().to_owned())).unwrap_or_default());
             }
             Some(_) if repeated.is_empty() => elements.push(node),
             Some(_) => {
@@ -313,7 +309,7 @@ fn trailer(messages: &Messages<'_, '_>, end: &Segment<'_>) -> Option<String> {
             count + 1
         ));
     }
-    let begun = begin.text("01");
-    (begun.trim() != number.trim())
-        .then(|| format!("UNT has the reference `{number}`, and UNH has `{begun}`"))
+    let opened = begin.text("01");
+    (opened.trim() != number.trim())
+        .then(|| format!("UNT has the reference `{number}`, and UNH has `{opened}`"))
 }

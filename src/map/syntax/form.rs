@@ -60,7 +60,9 @@ fn numbered(node: &mut Node<'static>) {
     match node {
         Node::List(items) => items.iter_mut().for_each(numbered),
         Node::Map(entries) => {
-            entries.iter_mut().for_each(|(_, value)| numbered(value));
+            for (_, value) in entries.iter_mut() {
+                numbered(value);
+            }
             let counts = entries.iter().enumerate().all(|(at, (key, _))| *key == at.to_string());
             if counts && !entries.is_empty() {
                 *node = Node::List(std::mem::take(entries).into_iter().map(|(_, value)| value).collect());

@@ -130,16 +130,9 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             }
             let start = self.at;
-            let raw = match rest.find(by.terminator) {
-                Some(end) => {
-                    self.at += end + by.terminator.len_utf8();
-                    &rest[..end]
-                }
-                None => {
-                    self.at = self.text.len();
-                    rest
-                }
-            };
+            let end = rest.find(by.terminator);
+            self.at += end.map_or(rest.len(), |end| end + by.terminator.len_utf8());
+            let raw = &rest[..end.unwrap_or(rest.len())];
             let raw = if by.terminator == '\n' {
                 Cow::Borrowed(raw.trim_end_matches('\r'))
             } else if raw.contains(['\n', '\r']) {
@@ -262,14 +255,14 @@ fn trailer(messages: &Messages<'_, '_>, end: &Segment<'_>) -> Option<String> {
             count + 1
         ));
     }
-    let begun = begin.text("02");
-    same(begun, number).then_some(()).map_or_else(
-        || Some(format!("SE has the control number `{number}`, and ST has `{begun}`")),
+    let opened = begin.text("02");
+    same(opened, number).then_some(()).map_or_else(
+        || Some(format!("SE has the control number `{number}`, and ST has `{opened}`")),
         |()| None,
     )
 }
 
-fn closing(tag: &str, end: &Segment<'_>, count: usize, of: &str, begun: &str) -> Option<String> {
+fn closing(tag: &str, end: &Segment<'_>, count: usize, of: &str, opened: &str) -> Option<String> {
     let (said, number) = (end.text("01"), end.text("02"));
     if said.trim().parse() != Ok(count) {
         return Some(format!(
@@ -277,8 +270,8 @@ fn closing(tag: &str, end: &Segment<'_>, count: usize, of: &str, begun: &str) ->
              partner's counts are wrong)"
         ));
     }
-    (!same(begun, number))
-        .then(|| format!("{tag} has the control number `{number}`, and it began with `{begun}`"))
+    (!same(opened, number))
+        .then(|| format!("{tag} has the control number `{number}`, and it began with `{opened}`"))
 }
 
 /// Control numbers are numbers: `0001` is `1`.

@@ -1,6 +1,8 @@
 //! X12 and EDIFACT: keys are segments in the order of the mapping, `01`, `02` … their elements, `1`, `2` … of an element
 //! its components. Trailers are added with their counts.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::{Written, text};
@@ -209,8 +211,8 @@ fn interchange(isa: &mut Segment) -> Result<String, Trouble> {
             return Err(Trouble::new("missing", format!("ISA{number:02} is missing"))
                 .help(format!("write [body.ISA] and \"{number:02}\" = … below")));
         }
-        out.push('*');
-        out.push_str(&format!("{text:<width$}"));
+        // Writing to a text cannot fail.
+        let _ = write!(out, "*{text:<width$}");
     }
     out.push_str("~\n");
     Ok(out)
