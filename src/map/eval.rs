@@ -222,7 +222,7 @@ impl<'p, 'n> Eval<'p, 'n> {
         let rows = each.rows(&self.spot(here)).map_err(|fault| trouble_of(each, fault))?;
         let mut stacks = Vec::with_capacity(rows.len());
         for row in rows {
-            if let Some(why) = row.node.get(super::syntax::FAULT).and_then(Node::text) {
+            if let Some(why) = super::syntax::fault(row.node) {
                 let line = row.node.get(super::syntax::LINE).and_then(Node::text);
                 let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
                 return Err(Trouble::new("invalid", format!("{at}{why}")));

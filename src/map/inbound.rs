@@ -15,7 +15,7 @@ use super::eval::{Eval, Here, Settings};
 use super::node::{Node, ParseError};
 use super::path::Path;
 use super::program::{FactRule, Program};
-use super::syntax::{FAULT, LINE, Syntax, SyntaxKind};
+use super::syntax::{LINE, Syntax, SyntaxKind};
 use super::trace::Trace;
 use super::tree::Loc;
 use super::{Context, Mapped, MappedFact};
@@ -200,8 +200,8 @@ impl Inbound {
             eval.fail("", &self.whole(), trouble.help("write `records = [\"$[*]\", \"$\"]` in [mapping]"));
             return;
         }
-        if let Some(why) = record.get(FAULT).and_then(Node::text) {
-            let trouble = Trouble::new("invalid", why.into_owned());
+        if let Some(why) = super::syntax::fault(record) {
+            let trouble = Trouble::new("invalid", why.to_owned());
             eval.fail("", &self.whole(), trouble.help("ask the partner to send it again"));
             return;
         }

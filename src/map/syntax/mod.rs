@@ -29,6 +29,15 @@ pub(super) const FAULT: &str = "$error";
 /// A key that holds the line of a row.
 pub(super) const LINE: &str = "$line";
 
+/// Why a row or message cannot be used, where the reader said so: of a row after its line, of a message at its end.
+pub(super) fn fault<'n>(node: &'n Node<'_>) -> Option<&'n str> {
+    let Node::Map(entries) = node else { return None };
+    match entries.get(1).filter(|(key, _)| key == FAULT).or(entries.last().filter(|(key, _)| key == FAULT)) {
+        Some((_, Node::Str(why))) => Some(why),
+        _ => None,
+    }
+}
+
 /// Which syntax.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SyntaxKind {
