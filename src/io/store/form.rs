@@ -1,14 +1,16 @@
 //! The form in which both stores keep values: packed texts, instants as nanoseconds, words of enums as numbers.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::canonical::fact::{Due, Header, PERSONAL};
+use crate::canonical::fact::{Due, Header, KINDS, PERSONAL};
 use crate::canonical::{
     AccountId, Body, Class, EntityId, EntityKind, ExternalRef, Fact, FactId, IntentState, MessageId,
 };
@@ -18,6 +20,8 @@ use crate::ports::{Exception, MessageState, NewMessage, Origin, shard};
 const PACK_FROM: usize = 256;
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
+/// The byte for the form and the length of what is compressed.
+const HEAD: usize = 5;
 
 /// What is stored cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,15 +54,36 @@ pub(super) fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
+thread_local! {
+    /// What the compression looks matches up in; made once a thread.
+    static TABLE: RefCell<CompressTable> = RefCell::new(CompressTable::small());
+}
+
 /// Text or bytes as they are stored: one byte for the form, then plain or compressed.
 pub(super) fn pack(plain: &[u8]) -> Vec<u8> {
-    if plain.len() >= PACK_FROM {
-        let packed = lz4_flex::compress_prepend_size(plain);
-        if packed.len() < plain.len() {
-            return [&[LZ4], packed.as_slice()].concat();
-        }
+    if plain.len() >= PACK_FROM
+        && let Some(packed) = compressed(plain)
+    {
+        return packed;
     }
-    [&[PLAIN], plain].concat()
+    let mut stored = Vec::with_capacity(plain.len() + 1);
+    stored.push(PLAIN);
+    stored.extend_from_slice(plain);
+    stored
+}
+
+/// The compressed form, where it is shorter.
+fn compressed(plain: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(plain.len()).ok()?;
+    let mut stored = vec![0; HEAD + get_maximum_output_size(plain.len())];
+    stored[0] = LZ4;
+    stored[1..HEAD].copy_from_slice(&length.to_le_bytes());
+    let written = TABLE
+        .with_borrow_mut(|table| compress_into_with_table(plain, &mut stored[HEAD..], table))
+        .ok()
+        .filter(|written| written + HEAD <= plain.len())?;
+    stored.truncate(HEAD + written);
+    Some(stored)
 }
 
 /// What [`pack`] packed.
@@ -146,8 +171,13 @@ pub(super) fn message_word(state: MessageState) -> &'static str {
     }
 }
 
-/// The fact's JSON without personal fields, and these.
-pub(super) fn part(fact: &Fact) -> Result<(Value, Map<String, Value>), Unreadable> {
+/// A fact as it is stored: packed JSON without personal fields, and these, if there are any.
+pub(super) fn pack_fact(fact: &Fact) -> Result<(Vec<u8>, Option<Vec<u8>>), Unreadable> {
+    let kind = fact.body.kind();
+    let fields = KINDS.iter().find(|info| info.kind == kind).map_or(&[][..], |info| info.fields);
+    if !fields.iter().any(|field| PERSONAL.contains(&field.name)) {
+        return Ok((pack_json(fact)?, None));
+    }
     let mut whole = serde_json::to_value(fact)?;
     let mut personal = Map::new();
     if let Some(body) = whole.get_mut("body").and_then(Value::as_object_mut) {
@@ -157,7 +187,8 @@ pub(super) fn part(fact: &Fact) -> Result<(Value, Map<String, Value>), Unreadabl
             }
         }
     }
-    Ok((whole, personal))
+    let personal = (!personal.is_empty()).then(|| pack_json(&personal)).transpose()?;
+    Ok((pack_json(&whole)?, personal))
 }
 
 /// The words of a text, as they are searched.
@@ -242,7 +273,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::canonical::fact::KINDS;
 
     #[test]
     fn packed_data_comes_back() {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rusqlite::params;
-use serde_json::Value;
 
 use super::codec::{
     Fault, class_in, first, intent_in, intent_out, kind_in, nanos, pack_json, rows, statements, text,
@@ -16,7 +15,7 @@ use super::{entity, waiting};
 use crate::canonical::{
     AccountId, Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId,
 };
-use crate::io::store::form::{part, words};
+use crate::io::store::form::{pack_fact, words};
 use crate::ports::{Committed, EntityWrite, Hint, MessageState, Origin, Unit};
 
 statements! {
@@ -32,7 +31,8 @@ statements! {
     ADD_WORD = "INSERT OR IGNORE INTO word (word, entity) VALUES (?1, ?2)";
     DROP_WORD = "DELETE FROM word WHERE word = ?1 AND entity = ?2";
     FACT = "SELECT n, superseded FROM fact WHERE entity = ?1 AND id = ?2";
-    INSERT_FACT = "INSERT INTO fact (entity, id, kind, message, superseded, form, data) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)";
+    INSERT_FACT = "INSERT INTO fact (entity, id, kind, message, superseded, form, data)
+        VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6) ON CONFLICT (entity, id) DO NOTHING";
     RENEW_FACT = "UPDATE fact SET superseded = 0, message = ?2, form = ?3, data = ?4 WHERE n = ?1";
     SUPERSEDE = "UPDATE fact SET superseded = 1 WHERE entity = ?1 AND id = ?2 AND superseded = 0 RETURNING kind";
     SET_PERSONAL_FACT = "INSERT INTO personal_fact (fact, data) VALUES (?1, ?2)
@@ -40,7 +40,7 @@ statements! {
     NO_PERSONAL_FACT = "DELETE FROM personal_fact WHERE fact = ?1";
     TOUCH = "INSERT OR IGNORE INTO touched (entity, message) VALUES (?1, ?2)";
     DROP_BODY = "DELETE FROM body WHERE message = ?1";
-    LINK = "INSERT INTO ref (scope, kind, id, entity) VALUES (?1, ?2, ?3, ?4)";
+    LINK = "INSERT INTO ref (scope, kind, id, entity) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (scope, kind, id) DO NOTHING";
     INTENT = "SELECT n, state, command FROM intent WHERE id = ?1";
     INSERT_INTENT = "INSERT INTO intent
         (id, entity, account, slot, generation, command, class, args, state, attempts, due, created, epoch, sent_digest)
@@ -63,6 +63,8 @@ statements! {
 struct Due {
     shards: BTreeSet<u16>,
     accounts: BTreeSet<AccountId>,
+    /// Whether any fact waits for a name, once that was looked up.
+    waits: Option<bool>,
 }
 
 impl Due {
@@ -85,12 +87,49 @@ macro_rules! step {
     };
 }
 
+/// A unit with what is stored of it worked out, so that the writer need not.
+pub(super) struct Ready {
+    unit: Unit,
+    /// Of its entities, in their order.
+    entities: Vec<Packed>,
+    mail: Vec<intake::Ready>,
+}
+
+/// What is stored of an entity that is written.
+struct Packed {
+    state: Vec<u8>,
+    personal: Option<Vec<u8>>,
+    /// Of its facts, in their order: what is not personal, and what is.
+    facts: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Ready {
+    pub(super) fn of(mut unit: Unit) -> Result<Self, Fault> {
+        unit.entities.sort_by(|one, other| one.id.cmp(&other.id));
+        let entities = unit.entities.iter().map(Packed::of).collect::<Result<_, _>>()?;
+        let mail = std::mem::take(&mut unit.mail);
+        let mail = mail.into_iter().map(intake::Ready::of).collect::<Result<_, _>>()?;
+        Ok(Self { unit, entities, mail })
+    }
+}
+
+impl Packed {
+    fn of(write: &EntityWrite) -> Result<Self, Fault> {
+        Ok(Self {
+            state: pack_json(&write.state)?,
+            personal: (!write.personal.is_null()).then(|| pack_json(&write.personal)).transpose()?,
+            facts: write.facts.iter().map(pack_fact).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 /// Does a unit wholly or, when it is refused, not at all.
-pub(super) fn commit(tx: &Tx<'_>, work: &Unit) -> Result<Committed, Fault> {
+pub(super) fn commit(tx: &Tx<'_>, work: &Ready) -> Result<Committed, Fault> {
     Ok(tx.savepoint(|| unit(tx, work))?.unwrap_or_else(|refusal| refusal))
 }
 
-fn unit(tx: &Tx<'_>, unit: &Unit) -> Step<Committed> {
+fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
+    let unit = &ready.unit;
     let mut due = Due::default();
     let mut standings = Vec::with_capacity(unit.messages.len());
     for (id, _) in &unit.messages {
@@ -103,10 +142,8 @@ fn unit(tx: &Tx<'_>, unit: &Unit) -> Step<Committed> {
     }
     let standings: Vec<Standing> = standings.into_iter().flatten().collect();
 
-    let mut writes: Vec<&EntityWrite> = unit.entities.iter().collect();
-    writes.sort_by(|one, other| one.id.cmp(&other.id));
-    let mut stored = Vec::with_capacity(writes.len());
-    for write in &writes {
+    let mut stored = Vec::with_capacity(unit.entities.len());
+    for write in &unit.entities {
         let row = Stored::read(tx, &write.id)?;
         if row.as_ref().map_or(0, |row| row.version) != write.expected {
             return Ok(Err(Committed::Conflict));
@@ -127,11 +164,15 @@ fn unit(tx: &Tx<'_>, unit: &Unit) -> Step<Committed> {
         .map(|((id, _), _)| *id)
         .collect();
     let mut erased = false;
-    for (write, row) in writes.into_iter().zip(stored) {
-        erased |= step!(self::write(tx, unit.at, write, row, &raw, &mut due));
+    for ((write, packed), row) in unit.entities.iter().zip(&ready.entities).zip(stored) {
+        erased |= step!(self::write(tx, unit.at, write, packed, row, &raw, &mut due));
     }
     for id in &unit.resolve_messages {
-        exceptions::resolve_message(tx, *id, unit.at)?;
+        // What was never worked on has raised nothing.
+        let fresh = |((message, _), was): (&(MessageId, _), &Standing)| message == id && was.attempts == 0;
+        if !unit.messages.iter().zip(&standings).any(fresh) {
+            exceptions::resolve_message(tx, *id, unit.at)?;
+        }
     }
     for cause in &unit.resolve_causes {
         exceptions::resolve_cause(tx, cause, unit.at)?;
@@ -139,9 +180,9 @@ fn unit(tx: &Tx<'_>, unit: &Unit) -> Step<Committed> {
     for exception in &unit.exceptions {
         exceptions::raise(tx, Source::Unit, exception)?;
     }
-    for message in &unit.mail {
+    for message in &ready.mail {
         intake::insert(tx, message)?;
-        due.shards.insert(message.shard);
+        due.shards.insert(message.shard());
     }
     for ((id, state), standing) in unit.messages.iter().zip(&standings) {
         intake::set_state(tx, *id, standing, *state)?;
@@ -180,32 +221,39 @@ fn write(
     tx: &Tx<'_>,
     at: Timestamp,
     write: &EntityWrite,
+    packed: &Packed,
     stored: Option<Stored>,
     raw: &[MessageId],
     due: &mut Due,
 ) -> Step<bool> {
     let erased = stored.as_ref().is_some_and(|row| row.erased);
     let version = write.expected + 1;
-    let num = row(tx, at, write, stored)?;
-    personal(tx, num, if erased { &Value::Null } else { &write.personal })?;
+    // Nothing stands under a new entity yet, and most of its names are new: they need not be looked up first.
+    let fresh = stored.is_none();
+    let num = row(tx, at, write, &packed.state, stored)?;
+    match packed.personal.as_ref().filter(|_| !erased) {
+        Some(personal) => tx.run(SET_PERSONAL, params![num, personal])?,
+        None if write.expected > 0 => tx.run(NO_PERSONAL, params![num])?,
+        None => 0,
+    };
     for id in &write.superseded {
         supersede(tx, num, *id)?;
     }
-    for fact in &write.facts {
-        insert_fact(tx, num, fact, erased)?;
+    for (fact, (plain, personal)) in write.facts.iter().zip(&packed.facts) {
+        insert_fact(tx, num, fresh, fact, plain, personal.as_ref().filter(|_| !erased))?;
     }
     for message in raw {
         tx.run(TOUCH, params![num, message.0])?;
     }
     for name in &write.refs {
-        step!(link(tx, num, &write.id, name, at, due));
+        step!(link(tx, num, fresh, &write.id, name, at, due));
     }
     for intent in &write.intents {
         step!(put_intent(tx, num, intent, at, due));
         let name = ExternalRef::of_client(&write.client, "our", &intent.id.to_string());
-        step!(link(tx, num, &write.id, &name, at, due));
+        step!(link(tx, num, true, &write.id, &name, at, due));
     }
-    if let Some(wanted) = &write.exceptions {
+    if let Some(wanted) = write.exceptions.as_ref().filter(|wanted| !fresh || !wanted.is_empty()) {
         exceptions::replace(tx, &write.id, wanted, at)?;
     }
     for timer in &write.timers {
@@ -217,10 +265,15 @@ fn write(
     Ok(Ok(erased))
 }
 
-fn row(tx: &Tx<'_>, at: Timestamp, write: &EntityWrite, stored: Option<Stored>) -> Result<i64, Fault> {
+fn row(
+    tx: &Tx<'_>,
+    at: Timestamp,
+    write: &EntityWrite,
+    state: &[u8],
+    stored: Option<Stored>,
+) -> Result<i64, Fault> {
     let index = &write.index;
     let placed = index.placed.map(nanos);
-    let state = pack_json(&write.state)?;
     let num = match &stored {
         None => {
             tx.run(
@@ -273,15 +326,6 @@ fn row(tx: &Tx<'_>, at: Timestamp, write: &EntityWrite, stored: Option<Stored>) 
     Ok(num)
 }
 
-fn personal(tx: &Tx<'_>, num: i64, personal: &Value) -> Result<(), Fault> {
-    if personal.is_null() {
-        tx.run(NO_PERSONAL, params![num])?;
-    } else {
-        tx.run(SET_PERSONAL, params![num, pack_json(personal)?])?;
-    }
-    Ok(())
-}
-
 fn supersede(tx: &Tx<'_>, num: i64, id: FactId) -> Result<(), Fault> {
     let kind: Option<String> = first(tx.db, SUPERSEDE, params![num, id.0], |row| row.get(0))?;
     if let Some(kind) = kind {
@@ -290,41 +334,68 @@ fn supersede(tx: &Tx<'_>, num: i64, id: FactId) -> Result<(), Fault> {
     Ok(())
 }
 
-fn insert_fact(tx: &Tx<'_>, num: i64, fact: &Fact, erased: bool) -> Result<(), Fault> {
-    let present = first(tx.db, FACT, params![num, fact.id.0], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
-    })?;
+fn insert_fact(
+    tx: &Tx<'_>,
+    num: i64,
+    fresh: bool,
+    fact: &Fact,
+    plain: &[u8],
+    personal: Option<&Vec<u8>>,
+) -> Result<(), Fault> {
+    let present = if fresh {
+        None
+    } else {
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?));
+        first(tx.db, FACT, params![num, fact.id.0], read)?
+    };
     if matches!(present, Some((_, false))) {
         return Ok(());
     }
-    let (plain, personal) = part(fact)?;
-    let data = pack_json(&plain)?;
     let n = if let Some((n, _)) = present {
-        tx.run(RENEW_FACT, params![n, fact.message.0, FORM_VERSION, data])?;
+        tx.run(RENEW_FACT, params![n, fact.message.0, FORM_VERSION, plain])?;
         tx.run(NO_PERSONAL_FACT, params![n])?;
         n
     } else {
         let kind = fact.body.kind().0;
-        tx.run(INSERT_FACT, params![num, fact.id.0, kind, fact.message.0, FORM_VERSION, data])?;
+        if tx.run(INSERT_FACT, params![num, fact.id.0, kind, fact.message.0, FORM_VERSION, plain])? == 0 {
+            return Ok(());
+        }
         tx.db.last_insert_rowid()
     };
     tx.tally("fact", fact.body.kind().0, "", 1);
-    if !personal.is_empty() && !erased {
-        tx.run(SET_PERSONAL_FACT, params![n, pack_json(&personal)?])?;
+    if let Some(personal) = personal {
+        tx.run(SET_PERSONAL_FACT, params![n, personal])?;
     }
     Ok(())
 }
 
-fn link(tx: &Tx<'_>, num: i64, id: &EntityId, name: &ExternalRef, at: Timestamp, due: &mut Due) -> Step<()> {
-    match entity::holder(tx.db, name)? {
-        Some((_, holder)) if holder == num => Ok(Ok(())),
-        Some((holder, _)) => Ok(Err(Committed::LinkConflict { name: name.clone(), holder })),
-        None => {
-            tx.run(LINK, params![name.scope, name.kind, name.id, num])?;
-            waiting::wake(tx, name, id, at, &mut due.shards)?;
-            Ok(Ok(()))
+/// Links a name to the entity. `fresh`: it is likely new.
+fn link(
+    tx: &Tx<'_>,
+    num: i64,
+    fresh: bool,
+    id: &EntityId,
+    name: &ExternalRef,
+    at: Timestamp,
+    due: &mut Due,
+) -> Step<()> {
+    let claim = || Ok::<_, Fault>(tx.run(LINK, params![name.scope, name.kind, name.id, num])? > 0);
+    let mut linked = fresh && claim()?;
+    if !linked {
+        match entity::holder(tx.db, name)? {
+            Some((_, holder)) if holder == num => return Ok(Ok(())),
+            Some((holder, _)) => return Ok(Err(Committed::LinkConflict { name: name.clone(), holder })),
+            None => linked = claim()?,
         }
     }
+    let waits = match due.waits {
+        Some(waits) => waits,
+        None => *due.waits.insert(waiting::any(tx)?),
+    };
+    if linked && waits {
+        waiting::wake(tx, name, id, at, &mut due.shards)?;
+    }
+    Ok(Ok(()))
 }
 
 fn put_intent(tx: &Tx<'_>, num: i64, intent: &Intent, at: Timestamp, due: &mut Due) -> Step<()> {

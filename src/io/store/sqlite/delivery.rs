@@ -293,7 +293,7 @@ fn settle_one(tx: &Tx<'_>, settled: &Settled, shards: &mut BTreeSet<u16>) -> Res
         tx.run(NOTE, params![row.n, row.attempts, settled.note])?;
     }
     if let Some(answer) = &settled.answer {
-        intake::insert(tx, answer)?;
+        intake::insert(tx, &intake::Ready::of(answer.clone())?)?;
         shards.insert(answer.shard);
     }
     if let Some(exception) = &settled.exception {

@@ -1,5 +1,6 @@
 //! Intake: messages, cursors of polls, counters.
 
+use bytes::Bytes;
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -32,20 +33,42 @@ statements! {
     MESSAGE = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
         m.shard, m.context, m.state, m.attempts, b.data
         FROM message m LEFT JOIN body b ON b.message = m.id WHERE m.id = ?1";
-    STANDING = "SELECT state, account, shard, origin FROM message WHERE id = ?1";
+    STANDING = "SELECT state, account, shard, origin, attempts FROM message WHERE id = ?1";
     SET_STATE = "UPDATE message SET state = ?2, attempts = attempts + ?3 WHERE id = ?1";
     DROP_BODY = "DELETE FROM body WHERE message = ?1";
     HAS_BODY = "SELECT 1 FROM body WHERE message = ?1";
     SHARD_PENDING = "SELECT 1 FROM message WHERE state = 0 AND shard = ?1 LIMIT 1";
 }
 
+/// A message with what is stored of it worked out, so that the writer need not.
+pub(super) struct Ready {
+    message: NewMessage,
+    digest: Option<[u8; 16]>,
+    headers: String,
+    body: Vec<u8>,
+}
+
+impl Ready {
+    pub(super) fn of(message: NewMessage) -> Result<Self, Fault> {
+        let digest = message.event_id.as_ref().map(|_| {
+            let mut short = [0_u8; 16];
+            short.copy_from_slice(&Sha256::digest(&message.body)[..16]);
+            short
+        });
+        let headers = if message.headers.is_empty() { String::new() } else { text(&message.headers)? };
+        let body = pack(&message.body);
+        Ok(Self { digest, headers, body, message: NewMessage { body: Bytes::new(), ..message } })
+    }
+
+    /// Who works on it.
+    pub(super) fn shard(&self) -> u16 {
+        self.message.shard
+    }
+}
+
 /// Stores a message, unless it is known.
-pub(super) fn insert(tx: &Tx<'_>, message: &NewMessage) -> Result<Accepted, Fault> {
-    let digest = message.event_id.as_ref().map(|_| {
-        let mut short = [0_u8; 16];
-        short.copy_from_slice(&Sha256::digest(&message.body)[..16]);
-        short
-    });
+pub(super) fn insert(tx: &Tx<'_>, ready: &Ready) -> Result<Accepted, Fault> {
+    let Ready { message, digest, headers, body } = ready;
     if digest.is_some()
         && let Some(id) =
             first(tx.db, KNOWN, params![message.account.0, message.event_id, digest], |row| row.get(0))?
@@ -62,7 +85,7 @@ pub(super) fn insert(tx: &Tx<'_>, message: &NewMessage) -> Result<Accepted, Faul
             message.mapping,
             message.event_id,
             digest,
-            if message.headers.is_empty() { String::new() } else { text(&message.headers)? },
+            headers,
             received,
             message.priority,
             message.shard,
@@ -70,7 +93,7 @@ pub(super) fn insert(tx: &Tx<'_>, message: &NewMessage) -> Result<Accepted, Faul
         ],
     )?;
     let id = tx.db.last_insert_rowid();
-    tx.run(INSERT_BODY, params![id, received, pack(&message.body)])?;
+    tx.run(INSERT_BODY, params![id, received, body])?;
     tx.tally("message", message_word(MessageState::Pending), "", 1);
     tx.tally("backlog", message.account.as_str(), "", 1);
     Ok(Accepted::New(MessageId(id)))
@@ -79,7 +102,7 @@ pub(super) fn insert(tx: &Tx<'_>, message: &NewMessage) -> Result<Accepted, Faul
 /// Stores messages and moves a cursor.
 pub(super) fn accept(
     tx: &Tx<'_>,
-    messages: &[NewMessage],
+    messages: &[Ready],
     cursor: Option<&(AccountId, String, Value)>,
 ) -> Result<Vec<Accepted>, Fault> {
     let accepted = messages.iter().map(|message| insert(tx, message)).collect::<Result<_, _>>()?;
@@ -138,12 +161,14 @@ fn read(row: &Row<'_>) -> Result<Message, Fault> {
     })
 }
 
-/// How a message stands: state, account, shard, origin.
+/// How a message stands.
 pub(super) struct Standing {
     pub(super) state: MessageState,
     pub(super) account: AccountId,
     pub(super) shard: u16,
     pub(super) origin: Origin,
+    /// How often it was worked on.
+    pub(super) attempts: i64,
 }
 
 pub(super) fn standing(db: &Connection, id: MessageId) -> Result<Option<Standing>, Fault> {
@@ -153,6 +178,7 @@ pub(super) fn standing(db: &Connection, id: MessageId) -> Result<Option<Standing
             account: AccountId(row.get(1)?),
             shard: row.get(2)?,
             origin: origin_out(row.get(3)?)?,
+            attempts: row.get(4)?,
         })
     })
 }

@@ -38,6 +38,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use self::codec::{Fault, snapshot};
+use self::intake::Ready;
 use self::schema::Role;
 use self::threads::Threads;
 use self::writer::{Tx, closed};
@@ -114,6 +115,25 @@ impl SqliteStore {
         Ok(Arc::new(Self { mode }))
     }
 
+    /// What opening does for a new process, on the connection of an inline store that outlived the one before: for
+    /// simulators, whose processes are many and short.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; also when the store has threads of its own.
+    pub fn open_again(&self, sole: bool) -> Result<(), StoreError> {
+        match &self.mode {
+            Mode::Inline(shared) => {
+                let mut held = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let db = held.as_mut().ok_or_else(closed)?;
+                schema::migrate(db)?;
+                Ok(schema::end_leases(db, sole)?)
+            }
+            Mode::Threads(_) => {
+                Err(StoreError::Unavailable("a store with threads is opened once".to_owned()))
+            }
+        }
+    }
+
     /// Does `work` on the connection of an inline store.
     fn here<T>(
         shared: &Mutex<Option<Connection>>,
@@ -135,7 +155,7 @@ impl SqliteStore {
 
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         match &self.mode {
             Mode::Inline(shared) => Self::here(shared, |db| writer::alone(db, work)),
@@ -150,7 +170,7 @@ impl SqliteStore {
     /// Like [`Self::write`], but refused at once when too much waits already.
     async fn offer<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         match &self.mode {
             Mode::Inline(_) => self.write(work).await,
@@ -187,7 +207,8 @@ impl Store for SqliteStore {
         messages: Vec<NewMessage>,
         cursor: Option<(AccountId, String, Value)>,
     ) -> Result<Vec<Accepted>, StoreError> {
-        self.offer(move |tx| intake::accept(tx, &messages, cursor.as_ref())).await
+        let ready = messages.into_iter().map(Ready::of).collect::<Result<Vec<_>, _>>()?;
+        self.offer(move |tx| intake::accept(tx, &ready, cursor.as_ref())).await
     }
 
     async fn cursor(&self, account: &AccountId, poll: &str) -> Result<Option<Value>, StoreError> {
@@ -230,15 +251,18 @@ impl Store for SqliteStore {
         // A job each, so that a unit that fails does not take others with it; one group takes them all the same.
         match &self.mode {
             Mode::Inline(shared) => {
-                let work =
-                    |unit: &Unit| Self::here(shared, |db| writer::alone(db, |tx| commit::commit(tx, unit)));
-                let outcomes: Vec<_> = units.iter().map(work).collect();
+                let work = |unit: Unit| {
+                    let ready = commit::Ready::of(unit)?;
+                    Self::here(shared, |db| writer::alone(db, |tx| commit::commit(tx, &ready)))
+                };
+                let outcomes: Vec<_> = units.into_iter().map(work).collect();
                 outcomes.into_iter().collect()
             }
             Mode::Threads(threads) => {
                 let mut answers = Vec::with_capacity(units.len());
                 for unit in units {
-                    let (job, answer) = writer::job(move |tx| commit::commit(tx, &unit));
+                    let ready = commit::Ready::of(unit)?;
+                    let (job, answer) = writer::job(move |tx| commit::commit(tx, &ready));
                     threads.queue().push(job)?;
                     answers.push(answer);
                 }

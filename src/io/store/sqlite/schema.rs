@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::codec::{Fault, run, statements};
@@ -45,12 +46,11 @@ pub(super) fn connect(path: &Path, vfs: Option<&str>, role: Role) -> Result<Conn
         None => Connection::open_with_flags(path, flags)?,
     };
     db.set_prepared_statement_cache_capacity(PREPARED);
+    // Plans do not depend on what is bound. Otherwise each statement with a bound limit, or one bound beside an index, is
+    // prepared anew whenever another value is bound: the most of what such a statement costs.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.busy_timeout(BUSY)?;
     if role != Role::Reader {
-        if role == Role::Only {
-            // Nobody else opens the file: the index of the log can stay in memory.
-            db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        }
         // In WAL the same as FULL. Before the switch to WAL it also syncs the removal of the rollback journal, which would
         // otherwise come back after a power loss and undo the switch, and all of the log with it.
         db.pragma_update(None, "synchronous", "EXTRA")?;

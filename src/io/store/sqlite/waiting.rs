@@ -17,6 +17,7 @@ use crate::ports::{Hint, INBOUND_SHARDS, Timer, Waiting};
 
 statements! {
     INSERT = "INSERT INTO waiting (fact, account, kind, message, deadline, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    ANY = "SELECT 1 FROM waiting LIMIT 1";
     WAITS = "SELECT n, exception FROM waiting WHERE fact = ?1";
     RENEW = "UPDATE waiting SET deadline = ?2, exception = NULL WHERE n = ?1";
     INSERT_REF = "INSERT OR IGNORE INTO waiting_ref (scope, kind, id, waiting) VALUES (?1, ?2, ?3, ?4)";
@@ -74,6 +75,11 @@ pub(super) fn wait(tx: &Tx<'_>, waiting: &Waiting) -> Result<bool, Fault> {
     Ok(true)
 }
 
+/// Whether any fact waits.
+pub(super) fn any(tx: &Tx<'_>) -> Result<bool, Fault> {
+    Ok(first(tx.db, ANY, [], |_| Ok(()))?.is_some())
+}
+
 /// The name has an owner now: what waited for it becomes messages again. Gives their shards.
 pub(super) fn wake(
     tx: &Tx<'_>,
@@ -108,8 +114,9 @@ fn tell(
     at: Timestamp,
 ) -> Result<u16, Fault> {
     let message = message_of(fact, owner, context, at)?;
-    intake::insert(tx, &message)?;
-    Ok(message.shard)
+    let shard = message.shard;
+    intake::insert(tx, &intake::Ready::of(message)?)?;
+    Ok(shard)
 }
 
 /// Has the entity projected and planned again, by a `timer.due` fact named `timer`. Gives the shard.

@@ -1,7 +1,8 @@
 //! One thread writes, in groups: it takes what has queued up, does all of it in one transaction, and answers after the
-//! commit. Each job stands in a savepoint of its own, so that one bad job does not fail its group.
+//! commit. One bad job does not fail its group: the group is done again then, each job in a savepoint of its own. (Not
+//! at once, since under a savepoint SQLite keeps a copy of every page that is changed.)
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -35,11 +36,14 @@ pub(super) struct Tx<'a> {
     /// The connection, inside the transaction.
     pub(super) db: &'a Connection,
     counts: RefCell<Vec<(Counted, i64)>>,
+    /// Savepoints are set. Without, the transaction is spoilt by work that fails after it has written.
+    guarded: bool,
+    spoilt: Cell<bool>,
 }
 
 impl<'a> Tx<'a> {
-    fn new(db: &'a Connection) -> Self {
-        Self { db, counts: RefCell::default() }
+    fn new(db: &'a Connection, guarded: bool) -> Self {
+        Self { db, counts: RefCell::default(), guarded, spoilt: Cell::new(false) }
     }
 
     /// Counts `n` more (or fewer) of something.
@@ -52,12 +56,21 @@ impl<'a> Tx<'a> {
         run(self.db, sql, params)
     }
 
-    /// Does `work` wholly or, when it fails or says so (`Err` inside), not at all.
+    /// Does `work` wholly or, when it fails or says so (`Err` inside), not at all; or spoils the transaction.
     pub(super) fn savepoint<T, E>(
         &self,
         work: impl FnOnce() -> Result<Result<T, E>, Fault>,
     ) -> Result<Result<T, E>, Fault> {
         let counted = self.counts.borrow().len();
+        if !self.guarded {
+            let changes = self.db.total_changes();
+            let outcome = work();
+            if !matches!(outcome, Ok(Ok(_))) {
+                self.counts.borrow_mut().truncate(counted);
+                self.spoilt.set(self.spoilt.get() || self.db.total_changes() != changes);
+            }
+            return outcome;
+        }
         self.run(SAVE, [])?;
         let outcome = work();
         if !matches!(outcome, Ok(Ok(_))) {
@@ -89,26 +102,25 @@ impl<'a> Tx<'a> {
 
 /// A piece of work for the writer.
 pub(super) trait Job: Send {
-    /// Does it inside the group's transaction. False when it failed.
+    /// Does it inside the group's transaction, once or again. False when it failed.
     fn work(&mut self, tx: &Tx<'_>) -> bool;
     /// Tells the caller how it ended, once the group's transaction has ended.
     fn answer(self: Box<Self>, group: Result<(), StoreError>);
 }
 
 struct Task<F, T> {
-    work: Option<F>,
+    work: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<F, T> Job for Task<F, T>
 where
-    F: FnOnce(&Tx<'_>) -> Result<T, Fault> + Send,
+    F: Fn(&Tx<'_>) -> Result<T, Fault> + Send,
     T: Send,
 {
     fn work(&mut self, tx: &Tx<'_>) -> bool {
-        let Some(work) = self.work.take() else { return false };
-        let outcome = work(tx).map_err(StoreError::from);
+        let outcome = (self.work)(tx).map_err(StoreError::from);
         let worked = outcome.is_ok();
         self.outcome = Some(outcome);
         worked
@@ -128,11 +140,11 @@ where
 /// A job that does `work`, and where its answer comes.
 pub(super) fn job<F, T>(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
 where
-    F: FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    F: Fn(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
     T: Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    (Box::new(Task { work: Some(work), outcome: None, reply }), answer)
+    (Box::new(Task { work, outcome: None, reply }), answer)
 }
 
 /// Does `work` in a transaction of its own, here and now.
@@ -142,8 +154,12 @@ pub(super) fn alone<T>(
 ) -> Result<T, StoreError> {
     let attempt = || {
         run(db, BEGIN, [])?;
-        let tx = Tx::new(db);
+        let tx = Tx::new(db, false);
         let out = work(&tx)?;
+        if tx.spoilt.get() {
+            run(db, ROLLBACK, [])?;
+            return Ok(out);
+        }
         tx.flush()?;
         run(db, COMMIT, [])?;
         Ok(out)
@@ -171,8 +187,16 @@ fn group(db: &Connection, mut jobs: Vec<Box<dyn Job>>) {
 }
 
 fn transact(db: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+    if attempt(db, jobs, false)? || attempt(db, jobs, true)? {
+        return Ok(());
+    }
+    Err(Fault::Unreadable("a guarded transaction is spoilt".to_owned()))
+}
+
+/// Does all jobs in one transaction. False when one of them spoilt it: nothing is done then.
+fn attempt(db: &Connection, jobs: &mut [Box<dyn Job>], guarded: bool) -> Result<bool, Fault> {
     run(db, BEGIN, [])?;
-    let tx = Tx::new(db);
+    let tx = Tx::new(db, guarded);
     for job in jobs {
         let _undone = tx.savepoint(|| Ok(if job.work(&tx) { Ok(()) } else { Err(()) }))?;
         if db.is_autocommit() {
@@ -181,10 +205,14 @@ fn transact(db: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), Fault> {
                 Some("the transaction was rolled back".to_owned()),
             )));
         }
+        if tx.spoilt.get() {
+            run(db, ROLLBACK, [])?;
+            return Ok(false);
+        }
     }
     tx.flush()?;
     run(db, COMMIT, [])?;
-    Ok(())
+    Ok(true)
 }
 
 // -------------------------------------------------------------------------------------------------------------- queue
@@ -331,6 +359,24 @@ mod tests {
         assert_eq!(answers, [true, true, false, true]);
         assert_eq!(number(&db, "SELECT count(*) FROM t"), 3);
         assert_eq!(number(&db, "SELECT n FROM tally"), 3, "what was rolled back is not counted");
+    }
+
+    #[test]
+    fn what_a_bad_job_has_written_goes_and_the_rest_stays() {
+        let db = database();
+        let (bad, refusal) = job(|tx| {
+            tx.tally("t", "rows", "", 5);
+            tx.run("INSERT INTO t VALUES (?1)", [7])?;
+            tx.run("INSERT INTO t VALUES (?1)", [1])?;
+            Ok(7)
+        });
+        let (one, first) = insert(1);
+        let (two, second) = insert(2);
+        group(&db, vec![one, bad, two]);
+        assert!(first.blocking_recv().unwrap().is_ok() && second.blocking_recv().unwrap().is_ok());
+        assert!(refusal.blocking_recv().unwrap().is_err());
+        assert_eq!(number(&db, "SELECT sum(x) FROM t"), 3);
+        assert_eq!(number(&db, "SELECT n FROM tally"), 2);
     }
 
     #[test]

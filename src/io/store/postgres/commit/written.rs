@@ -10,7 +10,9 @@ use super::{Due, our_name};
 use crate::canonical::{
     Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId, Timer,
 };
-use crate::io::store::form::{class_in, intent_in, kind_in, message_in, nanos, pack_json, part, text, words};
+use crate::io::store::form::{
+    class_in, intent_in, kind_in, message_in, nanos, pack_fact, pack_json, text, words,
+};
 use crate::io::store::postgres::codec::{Fault, Param, clean, key, statements, values};
 use crate::io::store::postgres::exceptions::{Planned, Raised, Resolved, Source};
 use crate::io::store::postgres::link::{Batch, Tx};
@@ -370,21 +372,21 @@ impl Written {
         fact: &Fact,
         erased: bool,
     ) -> Result<(), Fault> {
-        let (plain, personal) = part(fact)?;
+        let (plain, personal) = pack_fact(fact)?;
         let rows = if renewed { &mut self.renewed } else { &mut self.facts };
         rows.n.push(n);
         rows.entity.push(num);
         rows.id.push(fact.id.0.to_vec());
         rows.kind.push(fact.body.kind().0.to_owned());
         rows.message.push(fact.message.0);
-        rows.data.push(pack_json(&plain)?);
+        rows.data.push(plain);
         if renewed {
             self.no_personal_facts.push(n);
         }
         tx.tally("fact", fact.body.kind().0, "", 1);
-        if !personal.is_empty() && !erased {
+        if let Some(personal) = personal.filter(|_| !erased) {
             self.personal_facts.of.push(n);
-            self.personal_facts.data.push(pack_json(&personal)?);
+            self.personal_facts.data.push(personal);
         }
         Ok(())
     }
