@@ -55,21 +55,21 @@ fn may_withdraw(state: IntentState) -> bool {
 
 /// Intents while they are planned.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct Slots<'i> {
     entity: EntityId,
     now: Timestamp,
     /// As they are after planning.
     pub(super) intents: Vec<Intent>,
     changed: BTreeSet<IntentId>,
-    before: BTreeMap<IntentId, Intent>,
+    before: BTreeMap<IntentId, &'i Intent>,
 }
 
-impl Slots {
-    pub(super) fn new(entity: &EntityId, intents: &[Intent], now: Timestamp) -> Self {
-        let mut intents = intents.to_vec();
+impl<'i> Slots<'i> {
+    pub(super) fn new(entity: &EntityId, stored: &'i [Intent], now: Timestamp) -> Self {
+        let mut intents = stored.to_vec();
         intents.sort_by(|one, two| (&one.slot, one.generation).cmp(&(&two.slot, two.generation)));
         intents.dedup_by_key(|intent| intent.id);
-        let before = intents.iter().map(|intent| (intent.id, intent.clone())).collect();
+        let before = stored.iter().rev().map(|intent| (intent.id, intent)).collect();
         Self { entity: entity.clone(), now, intents, changed: BTreeSet::new(), before }
     }
 
@@ -154,7 +154,7 @@ impl Slots {
     pub(super) fn outcome(self) -> (Vec<Intent>, Vec<IntentId>) {
         let (mut write, mut withdraw) = (Vec::new(), Vec::new());
         for intent in self.intents.into_iter().filter(|intent| self.changed.contains(&intent.id)) {
-            let before = self.before.get(&intent.id);
+            let before = self.before.get(&intent.id).copied();
             match (intent.state, before.map(|before| before.state)) {
                 (IntentState::Withdrawn, Some(before)) if may_withdraw(before) => withdraw.push(intent.id),
                 // Made and taken back within this plan, or taken back before.

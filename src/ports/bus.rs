@@ -13,7 +13,7 @@ use crate::canonical::ids::digest;
 use crate::canonical::{AccountId, ClientId, EntityId};
 
 /// What travels between nodes: ids only, so that a hint may be lost, doubled or reordered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hint {
     /// The inbox shard has pending messages.

@@ -94,7 +94,7 @@ impl Worker {
             }
             open = again;
         }
-        outbound.sort_by_key(|hint| format!("{hint:?}"));
+        outbound.sort_unstable();
         outbound.dedup();
         for hint in outbound {
             self.bus.hint(hint).await;
