@@ -108,16 +108,11 @@ fn object(schema: &Schema, actual: &str, value: &Value, field: &Selected) -> Res
             let raw = value.get(&below.name).unwrap_or(&Value::Null);
             match raw {
                 Value::Array(items) if !below.ty.name().ends_with("Connection") => {
-                    let cut = below
-                        .number("first")
-                        .and_then(|first| usize::try_from(first).ok())
-                        .unwrap_or(items.len());
-                    complete(
-                        schema,
-                        &below.ty,
-                        &Value::Array(items.iter().take(cut).cloned().collect()),
-                        below,
-                    )?
+                    let first = below.number("first").and_then(|first| usize::try_from(first).ok());
+                    match first.and_then(|first| items.get(..first)) {
+                        Some(cut) => complete(schema, &below.ty, &Value::Array(cut.to_vec()), below)?,
+                        None => complete(schema, &below.ty, raw, below)?,
+                    }
                 }
                 _ => complete(schema, &below.ty, raw, below)?,
             }
@@ -127,24 +122,25 @@ fn object(schema: &Schema, actual: &str, value: &Value, field: &Selected) -> Res
     Ok(Value::Object(out))
 }
 
-/// A page of `items`, which are in ascending order of `__sort` unless `reverse` is set.
+/// A page of `items`, which are in ascending order of `__sort` unless `reverse` is set: of its parts those that `field`
+/// selects.
 fn page(items: &[Value], field: &Selected) -> Result<Value, String> {
-    let mut all: Vec<(&Value, String)> =
-        items.iter().enumerate().map(|(index, item)| (item, cursor(item, index))).collect();
-    if field.flag("reverse") == Some(true) {
+    let mut all: Vec<(usize, &Value)> = items.iter().enumerate().collect();
+    let reverse = field.flag("reverse") == Some(true);
+    if reverse {
         all.reverse();
     }
+    let own = |(index, item): &(usize, &Value)| cursor(item, *index);
     let total = all.len();
-    let reverse = field.flag("reverse") == Some(true);
     let mut start = 0;
     if let Some(after) = field.text("after") {
         let mark = decode(after)?;
-        start = all.iter().position(|(item, own)| behind(item, own, &mark, reverse)).unwrap_or(total);
+        start = all.iter().position(|item| behind(&own(item), &mark, reverse)).unwrap_or(total);
     }
     let mut end = total;
     if let Some(before) = field.text("before") {
         let mark = decode(before)?;
-        end = all.iter().position(|(item, own)| !ahead(item, own, &mark, reverse)).unwrap_or(total);
+        end = all.iter().position(|item| !ahead(&own(item), &mark, reverse)).unwrap_or(total);
     }
     let limit = |name: &str| field.number(name).and_then(|number| usize::try_from(number).ok());
     let (mut from, mut to) = (start.min(end), end);
@@ -156,16 +152,22 @@ fn page(items: &[Value], field: &Selected) -> Result<Value, String> {
         to = to.min(from + 100);
     }
     let shown = &all[from..to];
-    Ok(json!({
-        "nodes": shown.iter().map(|(item, _)| *item).collect::<Vec<_>>(),
-        "edges": shown.iter().map(|(item, cursor)| json!({ "node": item, "cursor": cursor })).collect::<Vec<_>>(),
-        "pageInfo": {
-            "hasNextPage": to < end,
-            "hasPreviousPage": from > 0,
-            "startCursor": shown.first().map(|(_, cursor)| cursor),
-            "endCursor": shown.last().map(|(_, cursor)| cursor),
-        },
-    }))
+    let mut out = Map::new();
+    for part in &field.fields {
+        let value = match part.name.as_str() {
+            "nodes" => shown.iter().map(|(_, item)| (*item).clone()).collect(),
+            "edges" => shown.iter().map(|it| json!({ "node": it.1, "cursor": own(it) })).collect(),
+            "pageInfo" => json!({
+                "hasNextPage": to < end,
+                "hasPreviousPage": from > 0,
+                "startCursor": shown.first().map(own),
+                "endCursor": shown.last().map(own),
+            }),
+            _ => continue,
+        };
+        out.insert(part.name.clone(), value);
+    }
+    Ok(Value::Object(out))
 }
 
 fn cursor(item: &Value, index: usize) -> String {
@@ -188,10 +190,10 @@ fn compare(own: &str, mark: &(String, String), reverse: bool) -> Ordering {
     if reverse { order.reverse() } else { order }
 }
 
-fn behind(_: &Value, own: &str, mark: &(String, String), reverse: bool) -> bool {
+fn behind(own: &str, mark: &(String, String), reverse: bool) -> bool {
     compare(own, mark, reverse) == Ordering::Greater
 }
 
-fn ahead(_: &Value, own: &str, mark: &(String, String), reverse: bool) -> bool {
+fn ahead(own: &str, mark: &(String, String), reverse: bool) -> bool {
     compare(own, mark, reverse) == Ordering::Less
 }
