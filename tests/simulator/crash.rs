@@ -15,13 +15,12 @@ use serde_json::Value;
 pub struct Fuse {
     left: AtomicI64,
     burnt: AtomicBool,
-    calls: AtomicI64,
 }
 
 impl Fuse {
     /// Burns at the `at`-th moment: each call of a port has one before and one after it. Never, when negative.
     pub fn new(at: i64) -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(at), burnt: AtomicBool::new(false), calls: AtomicI64::new(0) })
+        Arc::new(Self { left: AtomicI64::new(at), burnt: AtomicBool::new(false) })
     }
 
     /// Whether the daemon has crashed.
@@ -29,13 +28,7 @@ impl Fuse {
         self.burnt.load(Ordering::Relaxed)
     }
 
-    /// Moments that have passed.
-    pub fn moments(&self) -> i64 {
-        self.calls.load(Ordering::Relaxed)
-    }
-
     async fn moment(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
         if self.burnt() {
             futures::future::pending::<()>().await;
         }

@@ -1,8 +1,9 @@
 //! Many short histories, each by its seed: a few orders, some faults, some crashes; at the end both sides agree.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crossdock::canonical::IntentState;
 use crossdock::ports::Counts;
@@ -62,8 +63,45 @@ fn script(dice: &mut Dice) -> (OrderSpec, Then) {
     }
 }
 
-/// Lives one history; gives what is wrong at its end.
-pub fn live(seed: u64) -> (Vec<String>, usize) {
+/// What befell a history, or many.
+#[derive(Default)]
+struct Toll {
+    crashes: u64,
+    power_losses: u64,
+    hints: u64,
+    webhooks_lost: u64,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+impl Toll {
+    fn of(stage: &Stage) -> Self {
+        let partners = stage.partners.lock().unwrap();
+        let mut faults = BTreeMap::new();
+        for fault in partners.requests().filter_map(|request| request.fault) {
+            *faults.entry(fault.word()).or_default() += 1;
+        }
+        Self {
+            crashes: stage.crashed,
+            power_losses: stage.powerless,
+            hints: stage.hints_lost.load(Ordering::Relaxed),
+            webhooks_lost: partners.ledger().webhooks.lost,
+            faults,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.crashes += other.crashes;
+        self.power_losses += other.power_losses;
+        self.hints += other.hints;
+        self.webhooks_lost += other.webhooks_lost;
+        for (word, count) in other.faults {
+            *self.faults.entry(word).or_default() += count;
+        }
+    }
+}
+
+/// Lives one history; gives what is wrong at its end, and what befell it.
+fn live(seed: u64) -> (Vec<String>, Toll) {
     let mut dice = Dice(seed ^ 0x5eed);
     let mut settings = town::settings();
     if dice.below(4) > 0 {
@@ -133,7 +171,7 @@ pub fn live(seed: u64) -> (Vec<String>, usize) {
         println!("{:#?}", ready(stage.store().exceptions(&crossdock::ports::ExceptionQuery::default())));
     }
     let found = if done { Vec::new() } else { wrong(&stage) };
-    (found, stage.crashed)
+    (found, Toll::of(&stage))
 }
 
 /// What is not as it should be, on both sides.
@@ -179,12 +217,13 @@ fn many_histories_end_with_both_sides_agreeing() {
         Some(seed) => (seed, setting("CROSSDOCK_HISTORIES").unwrap_or(1)),
         None => (0, setting("CROSSDOCK_HISTORIES").unwrap_or(500)),
     };
+    let begun = Instant::now();
     let next = Arc::new(AtomicU64::new(first));
-    let crashes = Arc::new(AtomicU64::new(0));
+    let toll = Mutex::new(Toll::default());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            let (next, crashes) = (next.clone(), crashes.clone());
+            let (next, toll) = (next.clone(), &toll);
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -192,8 +231,9 @@ fn many_histories_end_with_both_sides_agreeing() {
                         return;
                     }
                     let lived = std::panic::catch_unwind(|| live(seed));
-                    let (wrong, crashed) = lived.unwrap_or_else(|_| (vec!["a stage panicked".to_owned()], 0));
-                    crashes.fetch_add(u64::try_from(crashed).unwrap(), Ordering::Relaxed);
+                    let (wrong, own) =
+                        lived.unwrap_or_else(|_| (vec!["a stage panicked".to_owned()], Toll::default()));
+                    toll.lock().unwrap().add(own);
                     assert!(
                         wrong.is_empty(),
                         "history {seed} (run it alone with CROSSDOCK_SEED={seed}) ends wrong:\n  {}",
@@ -203,7 +243,27 @@ fn many_histories_end_with_both_sides_agreeing() {
             });
         }
     });
-    let crashes = crashes.load(Ordering::Relaxed);
-    println!("{count} histories with {crashes} crashes: both sides agree");
-    assert!(count < 100 || crashes > count / 4, "the crashes did not happen: {crashes} in {count} histories");
+    let Toll { crashes, power_losses, hints, webhooks_lost, faults } = toll.into_inner().unwrap();
+    println!(
+        "{count} histories in {:.0?}: {crashes} crashes, {power_losses} of them with the power; {hints} hints dropped or \
+         doubled, {webhooks_lost} webhooks lost; requests struck: {faults:?}. Both sides agree.",
+        begun.elapsed()
+    );
+    if count >= 100 {
+        assert!(
+            crashes > count / 4 && power_losses > count / 10,
+            "{crashes} crashes, {power_losses} of power"
+        );
+        let struck = [
+            "rate-limited",
+            "throttled",
+            "delay",
+            "cut-before",
+            "cut-after",
+            "server-error",
+            "expired-token",
+        ];
+        let missing: Vec<_> = struck.iter().filter(|word| !faults.contains_key(**word)).collect();
+        assert!(missing.is_empty() && hints > 0 && webhooks_lost > 0, "never happened: {missing:?}");
+    }
 }

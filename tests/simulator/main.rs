@@ -2,8 +2,9 @@
 //! before or after any call of a port, power loss, cut answers, lost and doubled hints and webhooks; judged by what the
 //! partners have at the end (P1 to P4).
 //!
-//! `CROSSDOCK_HISTORIES` sets how many histories are lived (500 by default), `CROSSDOCK_SEED` is the
-//! first of them; without a number it is lived alone, and tells what the partners and the store have at its end.
+//! `CROSSDOCK_HISTORIES` sets how many histories are lived (500 by default; `scripts/test` lives 10,000),
+//! `CROSSDOCK_SEED` is the first of them; without a number it is lived alone, and tells what the partners and the store
+//! have at its end.
 
 #![expect(
     clippy::unwrap_used,

@@ -2,6 +2,7 @@
 //! power, and the simulated partners, who survive every crash and judge at the end.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -63,8 +64,9 @@ impl Http for Wire {
 struct Unreliable {
     bus: Arc<EmbeddedBus>,
     clock: Arc<SimClock>,
-    /// Of 256 hints, so many are dropped.
+    /// Of 256 hints, so many are dropped, and as many doubled.
     drop: u64,
+    lost: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -72,10 +74,12 @@ impl Bus for Unreliable {
     async fn hint(&self, hint: Hint) {
         let chance = self.clock.random() & 0xff;
         if chance < self.drop {
+            self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
         self.bus.hint(hint.clone()).await;
         if chance > 0xff - self.drop {
+            self.lost.fetch_add(1, Ordering::Relaxed);
             self.bus.hint(hint).await;
         }
     }
@@ -131,10 +135,12 @@ pub struct Stage {
     life: Option<Life>,
     crashes: Vec<Crash>,
     drop_hints: u64,
-    /// How many crashes there were.
-    pub crashed: usize,
-    /// Port moments of all lives.
-    pub moments: i64,
+    /// How many crashes there were, and how many of them were power losses.
+    pub crashed: u64,
+    /// See there.
+    pub powerless: u64,
+    /// Hints that were dropped or doubled.
+    pub hints_lost: Arc<AtomicU64>,
     /// Whether lanes deliver; without, what is intended rests.
     pub deliver: bool,
     /// The webhooks that were delivered so far.
@@ -161,7 +167,8 @@ impl Stage {
             crashes,
             drop_hints,
             crashed: 0,
-            moments: 0,
+            powerless: 0,
+            hints_lost: Arc::default(),
             deliver: true,
             heard: Vec::new(),
         }
@@ -177,8 +184,12 @@ impl Stage {
         let fuse = Fuse::new(self.crashes.last().map_or(-1, |crash| crash.at));
         let store: Arc<dyn Store> = Arc::new(Fused { fuse: fuse.clone(), port: self.disk.open() });
         let hints = Arc::new(EmbeddedBus::new());
-        let unreliable: Arc<dyn Bus> =
-            Arc::new(Unreliable { bus: hints.clone(), clock: self.clock.clone(), drop: self.drop_hints });
+        let unreliable: Arc<dyn Bus> = Arc::new(Unreliable {
+            bus: hints.clone(),
+            clock: self.clock.clone(),
+            drop: self.drop_hints,
+            lost: self.hints_lost.clone(),
+        });
         let bus: Arc<dyn Bus> = Arc::new(Fused { fuse: fuse.clone(), port: unreliable });
         let wire: Arc<dyn Http> =
             Arc::new(Wire { partners: self.partners.clone(), clock: self.clock.clone() });
@@ -233,12 +244,12 @@ impl Stage {
             let round = round(&mut life, &self.partners, &self.clock, self.deliver, &mut self.heard);
             let outcome = poll_to_end(round, &fuse);
             let Some(next) = outcome else {
-                self.moments += life.fuse.moments();
                 let crash = self.crashes.pop().unwrap_or(Crash { at: 0, power: false });
                 // What the dead process still held in memory is gone; what it had not synced may be.
                 self.disk.crash(crash.power, self.clock.random());
                 drop(life);
                 self.crashed += 1;
+                self.powerless += u64::from(crash.power);
                 self.clock.pass(Duration::from_millis(1 + (self.clock.random() & 0x7ff)));
                 continue;
             };

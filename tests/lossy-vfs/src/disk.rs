@@ -42,6 +42,8 @@ pub(crate) struct Files {
     /// Changes until the power goes.
     fuse: Option<u64>,
     off: bool,
+    /// Connections outlive crashes.
+    kept: bool,
     changes: u64,
     syncs: u64,
 }
@@ -79,6 +81,18 @@ pub(crate) struct Locks {
 #[derive(Default)]
 pub(crate) struct Shared(pub(crate) Mutex<Vec<Box<[UnsafeCell<u64>]>>>);
 
+impl Shared {
+    /// Forgets what connections have agreed on.
+    fn clear(&self) {
+        let regions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for cell in regions.iter().flat_map(|region| region.iter()) {
+            // SAFETY: the cells live as long as `regions`. Connections read and write them inside transactions alone, and
+            // are at rest, as `Disk::keep_connections` asks for.
+            unsafe { *cell.get() = 0 };
+        }
+    }
+}
+
 /// The power is off, or the file was opened before it went.
 pub(crate) struct Dead;
 
@@ -101,6 +115,21 @@ impl Disk {
         }
         disks().insert(state.id, Arc::downgrade(&state));
         Self(state)
+    }
+
+    /// From now on connections outlive a crash or a power loss, as if the next process had opened them: the index of the
+    /// log in shared memory is forgotten, so that SQLite recovers from the log as it does after opening, and what a
+    /// connection has in its cache counts for nothing. It saves opening and preparing, which is most of a short life.
+    ///
+    /// Connections must be at rest then (no transaction, no open statement), and may not lock exclusively: else they
+    /// have an index of their own.
+    pub fn keep_connections(&self) {
+        self.0.lock().kept = true;
+    }
+
+    /// The disk holds what `image` holds, all of it safe, and nothing else; for connections that are kept.
+    pub fn reset(&self, image: &Image) {
+        self.0.lock().reset(image);
     }
 
     /// What the disk holds now, synced or not.
@@ -257,10 +286,30 @@ impl Files {
         Ok(true)
     }
 
+    fn reset(&mut self, image: &Image) {
+        self.deleted.clear();
+        for (name, file) in &mut self.present {
+            file.now = image.0.get(name).cloned().unwrap_or_default();
+            file.safe = Some(file.now.clone());
+            file.pending.clear();
+        }
+        for (name, content) in &image.0 {
+            if !self.present.contains_key(name) {
+                let file = File { now: content.clone(), safe: Some(content.clone()), ..File::default() };
+                self.present.insert(name.clone(), file);
+            }
+        }
+        self.restart();
+    }
+
     fn restart(&mut self) {
-        self.epoch += 1;
         self.fuse = None;
         self.off = false;
+        if self.kept {
+            self.present.values().for_each(|file| file.shared.clear());
+            return;
+        }
+        self.epoch += 1;
         for file in self.present.values_mut() {
             file.locks = Locks::default();
             file.shared = Arc::default();
@@ -286,9 +335,11 @@ impl Files {
                 self.present.insert(name, File { safe: Some(content), ..File::default() });
             }
         }
+        let kept = self.kept;
         self.present.retain(|_, file| {
             let fate = fate(&mut chance);
-            if file.safe.is_none() && matches!(fate, Fate::Forget) {
+            // Its entry in the folder is lost with it. A connection that is kept finds it empty, as if made anew.
+            if file.safe.is_none() && matches!(fate, Fate::Forget) && !kept {
                 return false;
             }
             let mut content = file.safe.take().unwrap_or_default();
