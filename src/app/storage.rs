@@ -47,6 +47,7 @@ pub(super) async fn open(config: &StoreConfig, queue: usize) -> Result<Opened, S
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn database(error: StoreError) -> StartError {
     StartError::Database(error.to_string())
 }

@@ -25,7 +25,7 @@ pub struct Lease {
 pub struct Holder {
     /// The account.
     pub account: AccountId,
-    /// The node, by the name under which it takes leases; empty when it was given back.
+    /// Under which name: a node's (see [`super::NODES`]), a hyphen and a word of the lane's own. Empty when it was given back.
     pub owner: String,
     /// Grows with each change of owner.
     pub epoch: i64,

@@ -102,7 +102,7 @@ pub struct Counts {
     pub waiting: u64,
 }
 
-/// The space of [`Store::put`] in which nodes tell of themselves: the name under which a node takes leases to
+/// The space of [`Store::put`] in which nodes tell of themselves: the beginning of the names under which a node takes leases to
 /// [`NodeState`].
 pub const NODES: &str = "node";
 

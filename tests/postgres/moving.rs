@@ -1,5 +1,6 @@
 //! A grown installation moves from its file to PostgreSQL without loss, goes on there, and back.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -191,14 +192,42 @@ async fn two_nodes_and_one_dies() {
     town.deliver_to(&one.address);
     town.place(6);
     town.live(Duration::from_secs(6)).await;
+    let listed = nodes(&first);
+    assert_eq!(listed["nodes"].as_array().unwrap().len(), 2, "{listed}");
+    let owners = owners(&listed);
+    assert_eq!(owners.len(), 4, "each account is held by one node: {listed}");
     one.kill();
     town.deliver_to(&two.address);
     town.place(4);
-    town.live(Duration::from_secs(6)).await;
+    town.live(Duration::from_secs(8)).await;
+    let listed = nodes(&second);
+    let survivor = listed["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|node| node["state"]["address"].as_str().unwrap().ends_with(&ports[1].to_string()));
+    let survivor = survivor.unwrap()["name"].as_str().unwrap();
+    let moved = self::owners(&listed);
+    assert!(moved.values().all(|owner| owner.starts_with(survivor)), "all leases have moved: {listed}");
+    assert_eq!(moved.len(), 4, "{listed}");
     let one = Daemon::start(&first, ports[0]);
     town.place(2);
     town.agree(&two.address).await;
     wait_for(&one.address).await;
+}
+
+fn nodes(config: &Path) -> Value {
+    serde_json::from_str(&crossdock(config, &["nodes", "--json"])).unwrap()
+}
+
+/// Who holds which account.
+fn owners(listed: &Value) -> BTreeMap<String, String> {
+    let leases = listed["leases"].as_array().unwrap().iter();
+    leases
+        .map(|lease| {
+            (lease["account"].as_str().unwrap().to_owned(), lease["owner"].as_str().unwrap().to_owned())
+        })
+        .collect()
 }
 
 async fn wait_for(address: &str) {

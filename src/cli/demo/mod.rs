@@ -38,7 +38,7 @@ pub struct Demo {
     /// Keep config and database in this folder; a temporary one by default.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// Keep the store in this PostgreSQL database, which must be empty: postgres://user:password@host:5432/database.
+    /// Keep the store in this PostgreSQL database, which must be empty: `postgres://user:password@host:5432/database`.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Where the daemon listens; port 0 takes a free one.

@@ -299,7 +299,7 @@ async fn insert(
     for (at, (kind, cells)) in kinds.iter().zip(by_column).enumerate() {
         values.push(column(*kind, cells).ok_or_else(|| wrong(at))?);
     }
-    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| postgres::as_sql(value)).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(postgres::as_sql).collect();
     transaction.execute(&statement, &values).await.map_err(|error| sql(&error))?;
     Ok(())
 }

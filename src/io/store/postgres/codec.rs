@@ -13,9 +13,14 @@ use crate::ports::StoreError;
 /// A value of a statement.
 pub(super) type Param = Box<dyn ToSql + Sync + Send>;
 
+/// A value as a statement takes it.
+pub(super) fn param(value: impl ToSql + Sync + Send + 'static) -> Param {
+    Box::new(value)
+}
+
 /// The values of a statement, in order.
 macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$(Box::new($value) as $crate::io::store::postgres::codec::Param),*] };
+    ($($value:expr),* $(,)?) => { vec![$($crate::io::store::postgres::codec::param($value)),*] };
 }
 pub(super) use values;
 

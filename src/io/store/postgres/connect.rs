@@ -146,17 +146,14 @@ impl Target {
 
     /// A connection beside the pool, without a limit of time for its statements.
     pub(super) async fn single(&self) -> Result<Client, Fault> {
-        let client = match &self.tls {
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await?;
-                drop(tokio::spawn(connection));
-                client
-            }
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                drop(tokio::spawn(connection));
-                client
-            }
+        let client = if let Some(tls) = &self.tls {
+            let (client, connection) = self.config.connect(tls.clone()).await?;
+            drop(tokio::spawn(connection));
+            client
+        } else {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            drop(tokio::spawn(connection));
+            client
         };
         client
             .batch_execute(

@@ -128,12 +128,15 @@ impl Raised {
     }
 }
 
+/// Entity, cause, message and intent, by column.
+type Wanted = (Vec<String>, Vec<String>, Vec<Option<i64>>, Vec<Option<Vec<u8>>>);
+
 /// What plans hold open, whole: others that they raised are resolved.
 #[derive(Default)]
 pub(super) struct Planned {
     entities: Vec<String>,
     at: Vec<i64>,
-    wanted: (Vec<String>, Vec<String>, Vec<Option<i64>>, Vec<Option<Vec<u8>>>),
+    wanted: Wanted,
 }
 
 impl Planned {

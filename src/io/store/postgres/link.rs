@@ -269,7 +269,7 @@ impl<'a> Tx<'a> {
     /// Runs a statement; gives its rows.
     pub(super) async fn rows(&self, sql: &'static str, values: Vec<Param>) -> Result<Vec<Row>, Fault> {
         let statement = self.inner.prepare(sql).await?;
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| as_sql(value)).collect();
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(as_sql).collect();
         self.inner.query(&statement, &values).await
     }
 
@@ -281,7 +281,7 @@ impl<'a> Tx<'a> {
     /// Runs a statement that changes rows; gives how many.
     pub(super) async fn run(&self, sql: &'static str, values: Vec<Param>) -> Result<u64, Fault> {
         let statement = self.inner.prepare(sql).await?;
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| as_sql(value)).collect();
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(as_sql).collect();
         self.inner.execute(&statement, &values).await
     }
 
@@ -292,7 +292,7 @@ impl<'a> Tx<'a> {
             statements.push(self.inner.prepare(sql).await?);
         }
         let values: Vec<Vec<&(dyn ToSql + Sync)>> =
-            batch.list.iter().map(|(_, values)| values.iter().map(|value| as_sql(value)).collect()).collect();
+            batch.list.iter().map(|(_, values)| values.iter().map(as_sql).collect()).collect();
         let mut answers = Vec::with_capacity(statements.len());
         // Only so many: futures beyond that are not begun in their order.
         for (statements, values) in statements.chunks(IN_ORDER).zip(values.chunks(IN_ORDER)) {
@@ -324,7 +324,6 @@ impl<'a> Tx<'a> {
     }
 }
 
-#[expect(clippy::borrowed_box, reason = "the reference is to what the box holds")]
 pub(in crate::io::store) fn as_sql(value: &Param) -> &(dyn ToSql + Sync) {
     value.as_ref()
 }

@@ -26,14 +26,7 @@ const OLDEST: i32 = 130_000;
 
 /// The newest form that this program knows.
 pub(super) fn newest() -> i32 {
-    embedded::migrations::runner()
-        .get_migrations()
-        .iter()
-        .map(Migration::version)
-        .max()
-        .unwrap_or(0)
-        .try_into()
-        .unwrap_or(i32::MAX)
+    embedded::migrations::runner().get_migrations().iter().map(Migration::version).max().unwrap_or(0)
 }
 
 /// The form that the database has; 0 when it is empty.

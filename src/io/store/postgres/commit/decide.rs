@@ -80,7 +80,7 @@ pub(super) enum Change {
     /// It is new.
     Insert,
     /// It is changed while it waits.
-    Change,
+    Alter,
     /// It comes back, behind what was intended in the meantime.
     Revive,
     /// Nothing has happened there, or nothing that lasts: it is taken back.
@@ -97,7 +97,7 @@ pub(super) fn change(intent: &Intent, known: &Known) -> Change {
     let Some(stored) = known.intents.get(&intent.id.0) else { return Change::Insert };
     match (stored.state, intent.state) {
         (Withdrawn, Pending) => Change::Revive,
-        (Pending | Withdrawn, Pending | Withdrawn) => Change::Change,
+        (Pending | Withdrawn, Pending | Withdrawn) => Change::Alter,
         (Retry | Rejected, Withdrawn) => Change::Withdraw,
         (was, wanted) if was == wanted => Change::Nothing,
         _ => Change::TooLate,

@@ -425,7 +425,7 @@ impl Written {
                 self.new_intent(num, n, intent)?;
                 tx.tally("intent", &intent.command, intent.state.word(), 1);
             }
-            (Change::Change | Change::Revive, Some((n, state, command))) => {
+            (Change::Alter | Change::Revive, Some((n, state, command))) => {
                 let n = if what == Change::Revive {
                     let later = known.intent_n()?;
                     self.revived.one.push(n);
