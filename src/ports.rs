@@ -17,8 +17,8 @@ pub use self::bus::{Bus, BusError, Command, Dead, Event, Hint, INBOUND_SHARDS, R
 pub use self::delivery::{Attempt, DueIntent, Frozen, Holder, Lease, Remedy, Settled};
 pub use self::http::{Http, HttpError, HttpRequest, HttpResponse};
 pub use self::people::{
-    CauseRow, Counts, ExceptionQuery, LANES, LaneState, LimitState, NODES, NodeState, OrderQuery, OrderRow,
-    PollState,
+    CauseRow, Counts, ExceptionQuery, LANES, LaneState, LimitState, MessageQuery, NODES, NodeState,
+    OrderQuery, OrderRow, PollState,
 };
 pub use self::store::{Store, StoreError};
 pub use self::work::{

@@ -38,8 +38,9 @@ fn shipped_mappings_show_every_field_in_a_test() {
     let sources = embedded();
     let found: Vec<String> = map::test::mappings(&sources)
         .iter()
-        .flat_map(|(connector, name)| map::test::lint(&sources, connector, name))
-        .map(|found| found.to_string())
+        .flat_map(|(connector, name)| map::lint::lint(&sources, connector, name).unwrap())
+        .filter(|one| ["untested", "unreachable"].contains(&one.name))
+        .map(|one| format!("{}: {}", one.name, one.found))
         .collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

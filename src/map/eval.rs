@@ -127,6 +127,9 @@ impl<'p, 'n> Eval<'p, 'n> {
     pub fn find(&self, path: &Path, here: &Here<'_, 'n>) -> Result<Vec<&'n Node<'n>>, Trouble> {
         let found = path.find(&self.spot(here)).map_err(|fault| trouble_of(path, fault))?;
         if let Some(trace) = self.trace {
+            if !found.is_empty() {
+                trace.follow(path);
+            }
             for node in &found {
                 trace.read(node);
             }
@@ -334,7 +337,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             Plan::Extra(rules) => self.extra(field, rules, here),
         };
         if let Some(trace) = self.trace {
-            trace.field(self, field, here, value.as_ref().ok().and_then(Option::as_ref));
+            trace.field(self, field, here, &value);
         }
         value
     }

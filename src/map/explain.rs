@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::convert::short;
 use super::node::Node;
+use super::show::Shown;
 use super::trace::Trace;
 use super::{Context, Inbound, RecordError};
 
@@ -42,6 +43,8 @@ pub struct ExplainedField {
     pub field: String,
     /// Where its rule stands; none when the mapping has no rule for it.
     pub place: Option<String>,
+    /// The rule as it is written, after [`Explanation::add_rules`].
+    pub rule: Option<String>,
     /// The paths that gave something, with what they gave.
     pub sources: Vec<(String, String)>,
     /// The canonical value.
@@ -59,6 +62,30 @@ pub struct Unread {
     pub example: String,
 }
 
+impl Explanation {
+    /// Adds to each field its rule as it is written.
+    pub fn add_rules(&mut self, shown: &Shown) {
+        for fact in &mut self.facts {
+            let table = format!("fact.{}", fact.rule);
+            for field in &mut fact.fields {
+                let own = |rule: &&super::show::ShownRule| {
+                    rule.table == table && field.place.as_ref() == Some(&rule.place)
+                };
+                field.rule = shown.rules.iter().find(own).and_then(|rule| rule.rule.clone());
+            }
+        }
+    }
+
+    /// Keeps the fields whose name contains `part`, and of the rest of the payload nothing.
+    pub fn only(&mut self, part: &str) {
+        for fact in &mut self.facts {
+            fact.fields.retain(|field| field.field.contains(part) || fact.rule == part);
+        }
+        self.facts.retain(|fact| !fact.fields.is_empty());
+        self.unread.clear();
+    }
+}
+
 /// Runs `inbound` over `root` and tells what happened.
 #[must_use]
 pub fn explain(inbound: &Inbound, root: &Node<'_>, ctx: &Context) -> Explanation {
@@ -74,6 +101,7 @@ pub fn explain(inbound: &Inbound, root: &Node<'_>, ctx: &Context) -> Explanation
             .map(|field| ExplainedField {
                 field: field.name,
                 place: field.loc.map(|loc| loc.to_string()),
+                rule: None,
                 sources: field.sources,
                 value: field.value,
                 why: field.why,
@@ -139,9 +167,13 @@ impl std::fmt::Display for ExplainedField {
         if let (None, Some(why)) = (&self.value, &self.why) {
             write!(f, "  ({why})")?;
         }
-        match &self.place {
-            Some(place) => write!(f, "  [{place}]"),
-            None => Ok(()),
+        if let Some(place) = &self.place {
+            write!(f, "  [{place}]")?;
         }
+        // A bare path says no more than what stands there already.
+        if let Some(rule) = self.rule.as_deref().filter(|rule| rule.starts_with(['{', '['])) {
+            write!(f, "\n      {rule}")?;
+        }
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ use super::program::{FactRule, Program};
 use super::syntax::{LINE, Syntax, SyntaxKind};
 use super::trace::Trace;
 use super::tree::Loc;
-use super::{Context, Mapped, MappedFact};
+use super::{Context, Mapped, MappedFact, RecordError};
 
 /// Facts that one message may give.
 pub(super) const MAX_FACTS: usize = 10_000;
@@ -65,6 +65,24 @@ impl Inbound {
     #[must_use]
     pub fn run(&self, root: &Node<'_>, ctx: &Context) -> Mapped {
         self.run_traced(root, ctx, None)
+    }
+
+    /// What the bytes of a message say; that they cannot be read is an error of the message.
+    #[must_use]
+    pub fn run_bytes(&self, bytes: &[u8], ctx: &Context) -> Mapped {
+        match self.read(bytes) {
+            Ok(node) => self.run(&node, ctx),
+            Err(error) => {
+                let (name, title) = (&self.program.name, self.syntax().kind.title());
+                let error = RecordError {
+                    kind: "invalid_payload".to_owned(),
+                    cause: format!("invalid_payload:{name}"),
+                    message: format!("the body is no valid {title}: {error}"),
+                    help: None,
+                };
+                Mapped { errors: vec![error], ..Mapped::default() }
+            }
+        }
     }
 
     /// The same, and notes on the way.

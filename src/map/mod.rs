@@ -3,12 +3,18 @@
 //! [`Inbound`] is a `.in.toml` with its overlays: payload in, facts out. [`Outbound`] is a `.out.toml`: our document
 //! in, the partner's body out. The grammar stands in `docs/mappings.md`.
 
+pub mod diff;
 pub mod explain;
+pub mod lint;
 pub mod node;
 pub mod path;
+pub mod propose;
 pub mod reference;
+pub mod schema;
+pub mod show;
 pub mod syntax;
 pub mod test;
+pub mod update;
 
 mod amount;
 mod inbound;

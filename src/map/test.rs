@@ -9,15 +9,18 @@ use crate::diagnostic::{Diagnostic, Severity};
 use super::compare::{compare, compare_table};
 use super::compile::{self, Loaded};
 use super::inbound::Inbound;
-use super::node::Node;
 use super::outbound::Outbound;
-use super::program::{Block, Plan, Program};
-use super::trace::{Trace, address};
 use super::tree::{Kind, Reader, Table, Tree};
 use super::{Context, Mapped};
 
+/// The keys of a `[[test]]` block.
+pub(super) const KEYS: [&str; 12] = [
+    "doc", "input", "body", "expect", "errors", "error", "nothing", "others", "exact", "zone", "currency",
+    "asked",
+];
+
 /// How one `[[test]]` block ended, or one mapping that does not compile.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TestOutcome {
     /// `shopify/order.in`, `shiphero/order.create.out`.
     pub mapping: String,
@@ -57,113 +60,38 @@ pub fn mappings(sources: &Sources) -> Vec<(String, String)> {
 #[must_use]
 pub fn run_tests(sources: &Sources, connector: &str, name: &str) -> Vec<TestOutcome> {
     let mut outcomes = Vec::new();
-    let overlays = overlays_of(sources, connector, name);
-    let exists = |suffix: &str| sources.get(&format!("mappings/{connector}/{name}{suffix}")).is_some();
     for suffix in [".in.toml", ".out.toml"] {
-        if !exists(suffix) {
+        if sources.get(&format!("mappings/{connector}/{name}{suffix}")).is_none() {
             continue;
         }
-        // Where both sides have the name, an overlay is of what the partner says.
-        let of_this_side = suffix == ".in.toml" || !exists(".in.toml");
-        let sets = std::iter::once(Vec::new()).chain(overlays.iter().map(|path| vec![path.clone()]));
-        for overlay in sets {
-            if overlay.is_empty() || of_this_side {
-                let run = Run { sources, connector, name, suffix, overlays: &overlay };
-                run.all(&mut outcomes);
-            }
+        for overlays in overlay_sets(sources, connector, name, suffix) {
+            let run = Run { sources, connector, name, suffix, overlays: &overlays };
+            run.all(&mut outcomes);
         }
     }
     outcomes
 }
 
-/// What the tests of an inbound mapping never show: facts that never fire and fields that are always empty. A path
-/// that was meant as a text is found so.
+/// The inputs of the mapping's tests: what they are called, and their texts.
 #[must_use]
-pub fn lint(sources: &Sources, connector: &str, name: &str) -> Vec<Diagnostic> {
-    let run = Run { sources, connector, name, suffix: ".in.toml", overlays: &[] };
-    let (Ok(loaded), Ok(inbound)) = (run.load(), Inbound::compile(sources, connector, name, &[])) else {
-        return Vec::new();
-    };
-    let trace = Trace::default();
-    let mut bodies = Vec::new();
-    for (_, tree) in &loaded.tests {
-        if let Some(table) = tree.table() {
-            let reader = Reader::new(&loaded.files, table);
-            if let Ok((_, text)) = run.input(&reader) {
-                bodies.push((text, context(&reader)));
-            }
-        }
-    }
-    let nodes: Vec<(Node<'_>, &Context)> = bodies
-        .iter()
-        .filter_map(|(text, context)| Some((inbound.read(text.as_bytes()).ok()?, context)))
-        .collect();
-    if nodes.is_empty() {
-        return Vec::new();
-    }
-    for (node, context) in &nodes {
-        let _ = inbound.run_traced(node, context, Some(&trace));
-    }
-    never_shown(&inbound.program, &trace)
-}
-
-fn never_shown(program: &Program, trace: &Trace) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let fired: Vec<String> = trace
-        .facts
-        .borrow()
-        .iter()
-        .filter(|fact| fact.silent.is_none())
-        .map(|fact| fact.rule.clone())
-        .collect();
-    for fact in &program.facts {
-        if fired.contains(&fact.name) {
-            empty_fields(&fact.block, trace, &mut found);
-        } else {
-            found.push(warning(&fact.loc, format!("the fact `{}` fires in no test", fact.name)));
-        }
-    }
+pub fn samples(sources: &Sources, connector: &str, name: &str) -> Vec<(String, String)> {
+    let inbound = sources.get(&format!("mappings/{connector}/{name}.in.toml")).is_some();
+    let suffix = if inbound { ".in.toml" } else { ".out.toml" };
+    let run = Run { sources, connector, name, suffix, overlays: &[] };
+    let Ok(loaded) = run.load() else { return Vec::new() };
+    let input = |tree: &Tree| run.input(&Reader::new(&loaded.files, tree.table()?)).ok();
+    let mut found: Vec<(String, String)> = loaded.tests.iter().filter_map(|(_, tree)| input(tree)).collect();
+    found.dedup_by(|a, b| a.1 == b.1);
     found
 }
 
-fn empty_fields(block: &Block, trace: &Trace, found: &mut Vec<Diagnostic>) {
-    for field in &block.fields {
-        let key = address(field);
-        let filled = trace.filled.borrow().contains(&key);
-        match &field.plan {
-            Plan::Record(plan) if filled => empty_fields(&plan.block, trace, found),
-            Plan::Rows(parts) if filled => {
-                for part in parts {
-                    empty_fields(&part.block, trace, found);
-                }
-            }
-            Plan::Scalar(rule) | Plan::Texts(rule) if !filled => {
-                let why = trace.empty.borrow().get(&key).cloned().unwrap_or_default();
-                let mut finding =
-                    warning(&field.loc, format!("`{}` is empty in every test: {why}", field.full));
-                if let super::program::Source::Path(path) = &rule.source
-                    && path.is_one_word()
-                {
-                    finding = finding.help(format!(
-                        "`{path}` is read as a path; for the text itself: {{ const = \"{path}\" }}"
-                    ));
-                }
-                found.push(finding);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn warning(loc: &super::tree::Loc, message: String) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Warning,
-        file: loc.file.to_string(),
-        line: loc.line,
-        column: loc.column,
-        message,
-        help: None,
-    }
+/// The overlays with which the tests of a mapping are run: none, then each one alone.
+pub(super) fn overlay_sets(sources: &Sources, connector: &str, name: &str, suffix: &str) -> Vec<Vec<String>> {
+    let inbound = sources.get(&format!("mappings/{connector}/{name}.in.toml")).is_some();
+    // Where both sides have the name, an overlay is of what the partner says.
+    let overlays =
+        if suffix == ".in.toml" || !inbound { overlays_of(sources, connector, name) } else { Vec::new() };
+    std::iter::once(Vec::new()).chain(overlays.into_iter().map(|path| vec![path])).collect()
 }
 
 fn overlays_of(sources: &Sources, connector: &str, name: &str) -> Vec<String> {
@@ -179,16 +107,17 @@ fn overlays_of(sources: &Sources, connector: &str, name: &str) -> Vec<String> {
 /// Compares what a mapping gives for an input with what the test expects.
 type Check = dyn Fn(&Reader<'_>, &str) -> Vec<String>;
 
-struct Run<'r> {
-    sources: &'r Sources,
-    connector: &'r str,
-    name: &'r str,
-    suffix: &'r str,
-    overlays: &'r [String],
+/// One mapping with the overlays of one run.
+pub(super) struct Run<'r> {
+    pub sources: &'r Sources,
+    pub connector: &'r str,
+    pub name: &'r str,
+    pub suffix: &'r str,
+    pub overlays: &'r [String],
 }
 
 impl Run<'_> {
-    fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
+    pub fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
         compile::load(self.sources, self.connector, self.name, self.suffix, self.overlays)
     }
 
@@ -234,10 +163,7 @@ impl Run<'_> {
                 }
                 Err(problem) => ("?".to_owned(), vec![problem]),
             };
-            for known in [
-                "doc", "input", "body", "expect", "errors", "error", "nothing", "others", "exact", "zone",
-                "currency", "asked",
-            ] {
+            for known in KEYS {
                 reader.get(known);
             }
             reader.finish("[[test]]");
@@ -248,7 +174,7 @@ impl Run<'_> {
         }
     }
 
-    fn input(&self, reader: &Reader<'_>) -> Result<(String, String), String> {
+    pub fn input(&self, reader: &Reader<'_>) -> Result<(String, String), String> {
         if let Some((text, _)) = reader.text("body") {
             return Ok(("inline".to_owned(), text.to_owned()));
         }
@@ -268,7 +194,8 @@ impl Run<'_> {
 }
 
 /// What the test says that the account says.
-fn context(reader: &Reader<'_>) -> Context {
+/// What the account of a test is like.
+pub(super) fn context(reader: &Reader<'_>) -> Context {
     let text = |name: &'static str| reader.text(name).map(|(text, _)| text.to_owned());
     let asked = reader.sub("asked").map(|table| table.entries.as_slice()).unwrap_or_default();
     Context {
@@ -455,25 +382,6 @@ order = "id"
         );
         assert!(
             run("[[test]]\ninput = \"tests/1.json\"\nexpected = []\n")[1].contains("did you mean `expect`?")
-        );
-    }
-
-    #[test]
-    fn what_no_test_shows_is_told() {
-        let mut sources = Sources::default();
-        let test = "[[test]]\nbody = '{\"id\":1,\"total\":\"1.00\",\"currency\":\"x\",\"items\":[{\"id\":7,\"n\":2}]}'\n";
-        sources.insert("mappings/shop/order.in.toml", format!("{MAPPING}{test}"));
-        let found: Vec<String> = lint(&sources, "shop", "order").iter().map(ToString::to_string).collect();
-        assert_eq!(
-            found,
-            [
-                "mappings/shop/order.in.toml:5:1: warning: `channel` is empty in every test: `web` is not there; `web` is \
-                 read as a path; for the text itself: { const = \"web\" }",
-                "mappings/shop/order.in.toml:7:55: warning: `lines.title` is empty in every test: `currency` is not in the \
-                 row; paths start at the row: `$record.currency` exists; `currency` is read as a path; for the text \
-                 itself: { const = \"currency\" }",
-                "mappings/shop/order.in.toml:8:7: warning: the fact `closed` fires in no test",
-            ]
         );
     }
 }

@@ -6,8 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::eval::{Eval, Here};
+use super::eval::{Eval, Failed, Here};
 use super::node::Node;
+use super::path::Path;
 use super::program::{FieldPlan, Plan};
 use super::tree::Loc;
 
@@ -20,6 +21,8 @@ pub(super) struct Trace {
     around: RefCell<Vec<String>>,
     /// Paths that gave something for the present field, and what.
     sources: RefCell<Vec<(String, String)>>,
+    /// Addresses of the paths that led somewhere.
+    paths: RefCell<HashSet<usize>>,
     pub facts: RefCell<Vec<FactTrace>>,
     /// Addresses of the field rules that gave a value; and why others gave none.
     pub filled: RefCell<HashSet<usize>>,
@@ -55,6 +58,16 @@ pub(super) fn address<T>(part: &T) -> usize {
 impl Trace {
     pub fn read(&self, node: &Node<'_>) {
         self.read.borrow_mut().insert(address(node));
+    }
+
+    /// The path led somewhere.
+    pub fn follow(&self, path: &Path) {
+        self.paths.borrow_mut().insert(address(path));
+    }
+
+    /// Whether the path ever led somewhere.
+    pub fn found(&self, path: &Path) -> bool {
+        self.paths.borrow().contains(&address(path))
     }
 
     /// Marks a value and everything in it as read.
@@ -97,13 +110,18 @@ impl Trace {
         eval: &Eval<'_, 'n>,
         field: &FieldPlan,
         here: &Here<'_, 'n>,
-        value: Option<&Value>,
+        outcome: &Result<Option<Value>, Failed>,
     ) {
+        let value = outcome.as_ref().ok().and_then(Option::as_ref);
         let key = address(field);
         if value.is_some() {
             self.filled.borrow_mut().insert(key);
         }
-        let why = match (&field.plan, value) {
+        let refused = outcome.is_err().then(|| match &field.plan {
+            Plan::Rows(_) | Plan::Record(_) | Plan::Extra(_) => "one of its fields is refused".to_owned(),
+            _ => eval.errors.borrow().last().map(|error| error.message.clone()).unwrap_or_default(),
+        });
+        let why = refused.or_else(|| match (&field.plan, value) {
             (Plan::Scalar(rule) | Plan::Texts(rule), None) => Some(eval.why_empty(rule, here).join("; ")),
             (Plan::Rows(_), None) => Some("there is no row".to_owned()),
             (Plan::Record(_), None) => {
@@ -112,7 +130,7 @@ impl Trace {
             (Plan::Extra(_), None) => Some("all are empty".to_owned()),
             (Plan::Unset, _) => Some("the mapping has no rule for it".to_owned()),
             (_, Some(_)) => None,
-        };
+        });
         if let Some(why) = &why {
             self.empty.borrow_mut().insert(key, why.clone());
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::{AccountId, ClientId, EntityId};
+use crate::canonical::{AccountId, ClientId, EntityId, MessageId};
 
 /// Which orders to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,21 @@ pub struct ExceptionQuery {
     pub limit: Option<u32>,
     /// Only with larger numbers than this... older pages: numbers below this.
     pub before: Option<i64>,
+}
+
+/// Which recorded messages to list: those that partners sent and whose bodies are still kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageQuery {
+    /// Only of these accounts; empty for all.
+    pub accounts: Vec<AccountId>,
+    /// Only those that this inbound mapping reads.
+    pub mapping: Option<String>,
+    /// Only those received then or later.
+    pub since: Timestamp,
+    /// Only those before this one, by when they were received and then by number.
+    pub before: Option<(Timestamp, MessageId)>,
+    /// At most this many.
+    pub limit: usize,
 }
 
 /// Open exceptions of one cause.

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, ExceptionQuery, Frozen,
-    Hint, Holder, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Unit,
+    Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Unit,
 };
 use crate::canonical::{AccountId, EntityId, EntityKind, Exception, ExternalRef, IntentId, MessageId};
 
@@ -51,6 +51,8 @@ pub trait Store: Send + Sync {
     async fn pending(&self, shard: u16, limit: usize) -> Result<Vec<Message>, StoreError>;
     /// One message, with its body while that is kept.
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError>;
+    /// Recorded messages with their bodies, newest first.
+    async fn messages(&self, query: &MessageQuery) -> Result<Vec<Message>, StoreError>;
     /// Whose these names are, in the order given.
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError>;
     /// Entities whole; new ones come with version 0.

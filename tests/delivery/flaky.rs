@@ -75,6 +75,7 @@ flaky! {
     fn backlog() -> Vec<(AccountId, u64)>;
     fn pending(shard: u16, limit: usize) -> Vec<Message>;
     fn message(id: MessageId) -> Option<Message>;
+    fn messages(query: &MessageQuery) -> Vec<Message>;
     fn resolve(refs: &[ExternalRef]) -> Vec<Option<EntityId>>;
     fn load(ids: &[EntityId]) -> Vec<EntityRecord>;
     fn commit(units: Vec<Unit>) -> Vec<Committed>;

@@ -115,6 +115,9 @@ impl Store for Fused<dyn Store> {
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
         fused!(self.message(id))
     }
+    async fn messages(&self, query: &MessageQuery) -> Result<Vec<Message>, StoreError> {
+        fused!(self.messages(query))
+    }
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError> {
         fused!(self.resolve(refs))
     }

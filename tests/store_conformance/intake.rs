@@ -1,10 +1,10 @@
 //! Intake.
 
-use crossdock::ports::{Accepted, MessageState, NewMessage};
+use crossdock::ports::{Accepted, MessageQuery, MessageState, NewMessage, Unit};
 use serde_json::json;
 
 use crate::Place;
-use crate::make::{accept, at, message, shop};
+use crate::make::{accept, at, commit, east, message, shop, unit};
 
 pub async fn duplicates_are_known_by_event_and_body(place: Place) {
     let store = place.open();
@@ -75,4 +75,46 @@ pub async fn counters_count(place: Place) {
     }
     let counted = store.counted().await.unwrap();
     assert_eq!(counted, [(shop(), "bad_signature".into(), 2), (shop(), "too_large".into(), 1)]);
+}
+
+pub async fn recorded_messages_are_listed_newest_first(place: Place) {
+    let store = place.open();
+    let mut ids = Vec::new();
+    for (second, mapping, account) in [
+        (0, "order", "shop"),
+        (10, "order", "shop"),
+        (10, "refund", "shop"),
+        (20, "order", "other"),
+        (30, "", "shop"),
+    ] {
+        let body = format!("body {second} {mapping}");
+        let new = NewMessage {
+            received: at(second),
+            mapping: mapping.into(),
+            account: account.into(),
+            ..message(None, &body)
+        };
+        ids.push(accept(&*store, new).await);
+    }
+    let all = MessageQuery { accounts: Vec::new(), mapping: None, since: at(0), before: None, limit: 10 };
+    let list = async |query: MessageQuery| {
+        let found = store.messages(&query).await.unwrap();
+        found.iter().map(|message| message.id).collect::<Vec<_>>()
+    };
+    // Facts of our own have no mapping and are not among them.
+    assert_eq!(list(all.clone()).await, [ids[3], ids[2], ids[1], ids[0]]);
+    assert_eq!(list(MessageQuery { since: at(10), ..all.clone() }).await, [ids[3], ids[2], ids[1]]);
+    let orders = MessageQuery { mapping: Some("order".into()), ..all.clone() };
+    assert_eq!(list(orders.clone()).await, [ids[3], ids[1], ids[0]]);
+    assert_eq!(list(MessageQuery { accounts: vec![shop()], ..orders.clone() }).await, [ids[1], ids[0]]);
+    assert_eq!(list(MessageQuery { accounts: vec![east()], ..orders }).await, []);
+    // In pages.
+    let first = store.messages(&MessageQuery { limit: 2, ..all.clone() }).await.unwrap();
+    assert_eq!(first[1].content.body, "body 10 refund");
+    let before = Some((first[1].content.received, first[1].id));
+    assert_eq!(list(MessageQuery { before, ..all.clone() }).await, [ids[1], ids[0]]);
+    // A body that is gone takes its message off the list.
+    commit(&*store, Unit { messages: vec![(ids[0], MessageState::Done)], ..unit(vec![]) }).await;
+    store.prune(at(5), 10).await.unwrap();
+    assert_eq!(list(all).await, [ids[3], ids[2], ids[1]]);
 }

@@ -48,6 +48,7 @@ async fn suite(make: impl Fn() -> Place) {
     run!(make,
         intake:
             duplicates_are_known_by_event_and_body
+            recorded_messages_are_listed_newest_first
             a_page_and_its_cursor_go_together
             pending_messages_come_by_priority_then_age
             counters_count;

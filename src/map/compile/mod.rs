@@ -28,6 +28,9 @@ use super::program::{CurrencyFrom, Program, Unit};
 use super::time;
 use super::tree::{Files, Kind, Place, Reader, Table, Tree};
 
+pub(super) use block::{CONTROL, is_unset};
+pub(super) use overlay::is_rule;
+
 /// A mapping file with its overlays laid over it.
 pub(super) struct Loaded {
     pub files: Files,
@@ -39,7 +42,7 @@ pub(super) struct Loaded {
     pub replaced: Vec<(String, String)>,
     pub name: String,
     pub version: String,
-    fragments: Table,
+    pub fragments: Table,
     lookups: BTreeMap<String, Arc<Lookup>>,
 }
 

@@ -1,15 +1,16 @@
 //! The mistakes that people make, and what they are told: always with file, line and column.
 
-use super::super::test;
+use super::super::lint;
 use super::*;
 
 const FACT: &str = "[fact.placed]\nis = \"order.placed\"\norder = \"id\"\n";
 
-/// What `map test --lint` says of a mapping with one test.
+/// What `map lint` says of a mapping with one test.
 fn lint(mapping: &str, payload: &str) -> Vec<String> {
     let test = format!("[[test]]\nbody = '''{payload}'''\nothers = true\n");
     let sources = sources(&format!("{mapping}{test}"));
-    test::lint(&sources, "shop", "order").iter().map(ToString::to_string).collect()
+    let found = lint::lint(&sources, "shop", "order").unwrap();
+    found.iter().filter(|one| one.name == "untested").map(|one| one.found.to_string()).collect()
 }
 
 #[test]

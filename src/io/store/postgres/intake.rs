@@ -11,7 +11,7 @@ use crate::io::store::form::{
     count, instant, message_in, message_out, message_word, nanos, number, origin_in, origin_out, pack, text,
     unpack,
 };
-use crate::ports::{Accepted, Message, MessageState, NewMessage, Origin};
+use crate::ports::{Accepted, Message, MessageQuery, MessageState, NewMessage, Origin};
 
 statements! {
     INSERT = "WITH k AS MATERIALIZED (
@@ -44,6 +44,12 @@ statements! {
     MESSAGE = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
         m.shard, m.context, m.state, m.attempts, b.data
         FROM message m LEFT JOIN body b ON b.message = m.id WHERE m.id = $1";
+    MESSAGES = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
+        m.shard, m.context, m.state, m.attempts, b.data
+        FROM body b JOIN message m ON m.id = b.message
+        WHERE b.received >= $1 AND (b.received, b.message) < ($2::int8, $3::int8) AND m.mapping <> ''
+        AND ($4::text IS NULL OR m.mapping = $4) AND ($5::text[] IS NULL OR m.account = ANY($5))
+        ORDER BY b.received DESC, b.message DESC LIMIT $6";
     STANDING = "SELECT state, account, shard, origin FROM message WHERE id = $1 FOR UPDATE";
     SET_STATE = "UPDATE message SET state = $2, attempts = attempts + $3 WHERE id = $1";
     DROP_BODY = "DELETE FROM body WHERE message = $1";
@@ -161,6 +167,15 @@ pub(super) async fn pending(tx: &Tx<'_>, shard: u16, limit: usize) -> Result<Vec
 
 pub(super) async fn message(tx: &Tx<'_>, id: MessageId) -> Result<Option<Message>, Fault> {
     tx.first(MESSAGE, values![id.0]).await?.as_ref().map(read).transpose()
+}
+
+pub(super) async fn messages(tx: &Tx<'_>, query: &MessageQuery) -> Result<Vec<Message>, Fault> {
+    let (before, id) = query.before.map_or((i64::MAX, i64::MAX), |(at, id)| (nanos(at), id.0));
+    let accounts: Option<Vec<String>> =
+        (!query.accounts.is_empty()).then(|| query.accounts.iter().map(|account| key(&account.0)).collect());
+    let values =
+        values![nanos(query.since), before, id, query.mapping.clone(), accounts, number(query.limit)];
+    tx.rows(MESSAGES, values).await?.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<Message, Fault> {

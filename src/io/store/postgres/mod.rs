@@ -47,8 +47,8 @@ use self::link::{Link, read, transact};
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crate::ports::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
-    ExceptionQuery, Frozen, Hint, Holder, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled,
-    Store, StoreError, Unit,
+    ExceptionQuery, Frozen, Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow,
+    Remedy, Settled, Store, StoreError, Unit,
 };
 
 /// [`Store`] on a PostgreSQL database.
@@ -169,6 +169,10 @@ impl Store for PostgresStore {
 
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
         read!(*self.link, tx => intake::message(&tx, id))
+    }
+
+    async fn messages(&self, query: &MessageQuery) -> Result<Vec<Message>, StoreError> {
+        read!(*self.link, tx => intake::messages(&tx, query))
     }
 
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError> {

@@ -11,7 +11,7 @@ use super::codec::{
 };
 use super::writer::Tx;
 use crate::canonical::{AccountId, MessageId};
-use crate::ports::{Accepted, Message, MessageState, NewMessage, Origin};
+use crate::ports::{Accepted, Message, MessageQuery, MessageState, NewMessage, Origin};
 
 statements! {
     KNOWN = "SELECT id FROM message WHERE account = ?1 AND event_id = ?2 AND digest = ?3 AND event_id IS NOT NULL";
@@ -33,6 +33,13 @@ statements! {
     MESSAGE = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
         m.shard, m.context, m.state, m.attempts, b.data
         FROM message m LEFT JOIN body b ON b.message = m.id WHERE m.id = ?1";
+    MESSAGES = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
+        m.shard, m.context, m.state, m.attempts, b.data
+        FROM body b INDEXED BY body_received CROSS JOIN message m ON m.id = b.message
+        WHERE b.received >= ?1 AND (b.received, b.message) < (?2, ?3) AND m.mapping <> ''
+        AND (?4 IS NULL OR m.mapping = ?4)
+        AND (?5 IS NULL OR m.account IN (SELECT value FROM json_each(?5)))
+        ORDER BY b.received DESC, b.message DESC LIMIT ?6";
     STANDING = "SELECT state, account, shard, origin, attempts FROM message WHERE id = ?1";
     SET_STATE = "UPDATE message SET state = ?2, attempts = attempts + ?3 WHERE id = ?1";
     DROP_BODY = "DELETE FROM body WHERE message = ?1";
@@ -136,6 +143,13 @@ pub(super) fn pending(db: &Connection, shard: u16, limit: usize) -> Result<Vec<M
 
 pub(super) fn message(db: &Connection, id: MessageId) -> Result<Option<Message>, Fault> {
     Ok(records(db, MESSAGE, params![id.0], read)?.pop())
+}
+
+pub(super) fn messages(db: &Connection, query: &MessageQuery) -> Result<Vec<Message>, Fault> {
+    let (before, id) = query.before.map_or((i64::MAX, i64::MAX), |(at, id)| (nanos(at), id.0));
+    let accounts = if query.accounts.is_empty() { None } else { Some(text(&query.accounts)?) };
+    let since = nanos(query.since);
+    records(db, MESSAGES, params![since, before, id, query.mapping, accounts, number(query.limit)], read)
 }
 
 fn read(row: &Row<'_>) -> Result<Message, Fault> {

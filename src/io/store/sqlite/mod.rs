@@ -45,8 +45,8 @@ use self::writer::{Tx, closed};
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crate::ports::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
-    ExceptionQuery, Frozen, Hint, Holder, Lease, Message, NewMessage, OrderQuery, OrderRow, Remedy, Settled,
-    Store, StoreError, Unit,
+    ExceptionQuery, Frozen, Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow,
+    Remedy, Settled, Store, StoreError, Unit,
 };
 
 /// How a [`SqliteStore`] runs.
@@ -235,6 +235,11 @@ impl Store for SqliteStore {
 
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
         self.read(move |db| intake::message(db, id)).await
+    }
+
+    async fn messages(&self, query: &MessageQuery) -> Result<Vec<Message>, StoreError> {
+        let query = query.clone();
+        self.read(move |db| intake::messages(db, &query)).await
     }
 
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError> {
