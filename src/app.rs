@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::canonical::AccountId;
+use crate::cli::files;
 use crate::config::world::World;
 use crate::deliver;
 use crate::ingest::backlog::Backlog;
@@ -187,7 +188,11 @@ impl Prepared {
             async move { door.take_from_bus(stop).await }
         });
         let hooks = web::hooks::routes(door, config.server.max_body);
+        // What people edit, as it was read for this generation.
+        let beside = config.paths.root.join("config.toml");
+        let sources = files::read_dir_over(crate::config::embedded(), &beside).0;
         let router = web::router(web::WebState {
+            sources: Arc::new(sources),
             store: store.clone(),
             bus: bus.clone(),
             world,

@@ -81,3 +81,27 @@ fn rows_and_timeline_change_without_reload() {
     drop(browser);
     house.stop.cancel();
 }
+
+#[test]
+fn the_log_in_page_fits_wide_and_narrow() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let house = runtime.block_on(House::open(Some("s3cret")));
+    let mut browser = Browser::start();
+    for (width, dark) in [(1280, false), (390, false), (1280, true), (390, true)] {
+        let mut page = browser.page(width, dark);
+        page.open(&house.url("/orders"));
+        assert!(page.text().contains("Token"), "{}", page.text());
+        let scheme = if dark { "dark" } else { "light" };
+        page.screenshot(&picture(&format!("login-{width}-{scheme}")));
+        assert!(page.overflow() <= 0, "the log-in page is wider than {width}");
+    }
+    let mut page = browser.page(390, false);
+    page.open(&house.url("/login?next=/accounts"));
+    page.eval("(() => { document.getElementById('token').value = 'nope'; document.querySelector('form').submit(); return true })()");
+    page.until("document.getElementById('wrong') !== null");
+    page.screenshot(&picture("login-wrong-390-light"));
+    page.eval("(() => { document.getElementById('token').value = 's3cret'; document.querySelector('form').submit(); return true })()");
+    page.until("location.pathname === '/accounts'");
+    drop(browser);
+    house.stop.cancel();
+}

@@ -42,6 +42,12 @@ pub struct Client {
 }
 
 impl Asking {
+    /// Whether a daemon was named that may be on another machine.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.url.is_some()
+    }
+
     /// The daemon that is meant.
     ///
     /// # Errors

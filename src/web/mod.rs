@@ -5,7 +5,7 @@ pub mod hooks;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::from_fn_with_state;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::config::sources::Sources;
 use crate::config::world::World;
 use crate::ports::{Bus, Clock, Store};
 
@@ -27,6 +28,7 @@ pub mod console;
 pub mod decide;
 pub mod error;
 pub mod events;
+pub mod mapping;
 pub mod pretty;
 pub mod query;
 pub mod say;
@@ -40,6 +42,8 @@ pub struct WebState {
     pub bus: Arc<dyn Bus>,
     /// The generation in force: accounts, clients, connectors.
     pub world: Arc<ArcSwap<World>>,
+    /// The files of which that was made: connectors, mappings, lists.
+    pub sources: Arc<Sources>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Renders `/metrics`; without it that route answers 404.
@@ -57,11 +61,14 @@ pub struct Shared {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     world: Arc<ArcSwap<World>>,
+    sources: Arc<Sources>,
     clock: Arc<dyn Clock>,
     metrics: Option<PrometheusHandle>,
     token: Option<SecretString>,
     shutdown: CancellationToken,
     listeners: Arc<Semaphore>,
+    /// The list of mappings with the state of their tests, and the generation that it is of.
+    mappings: ArcSwapOption<(String, Vec<mapping::Row>)>,
 }
 
 /// The state of the handlers.
@@ -69,9 +76,20 @@ pub type Web = Arc<Shared>;
 
 /// All routes of the daemon.
 pub fn router(state: WebState) -> Router {
-    let WebState { store, bus, world, clock, metrics, token, hooks, shutdown } = state;
+    let WebState { store, bus, world, sources, clock, metrics, token, hooks, shutdown } = state;
     let listeners = Arc::new(Semaphore::new(events::LISTENERS));
-    let web: Web = Arc::new(Shared { store, bus, world, clock, metrics, token, shutdown, listeners });
+    let web: Web = Arc::new(Shared {
+        store,
+        bus,
+        world,
+        sources,
+        clock,
+        metrics,
+        token,
+        shutdown,
+        listeners,
+        mappings: ArcSwapOption::empty(),
+    });
     let guarded =
         lay(api::routes()).merge(lay(console::routes())).layer(from_fn_with_state(web.clone(), auth::guard));
     let open = lay(api::open_routes())

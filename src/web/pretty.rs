@@ -39,6 +39,11 @@ const PERSONAL: &[&str] = &[
     "to_address",
 ];
 
+/// Whether partners send personal data under this name.
+pub fn is_personal(name: &str) -> bool {
+    PERSONAL.contains(&name)
+}
+
 /// `text` indented, or `None` when it is no JSON. With `cover`, personal values are dots.
 pub fn pretty(text: &str, cover: bool) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;

@@ -39,6 +39,11 @@ impl Params {
         (!value.is_empty()).then(|| value.to_owned())
     }
 
+    /// The text of `name` as it stands, with the blanks around it.
+    pub fn whole(&self, name: &str) -> String {
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
     /// One of the words `known`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `crossdock map`: everything about mappings, one file a group of subcommands.
 
+mod diff;
 mod fields;
 mod new;
 mod overlays;
@@ -40,6 +41,8 @@ enum What {
     Explain(run::Explain),
     /// Print the effective mapping of a client or an account, each rule with the file from which it comes.
     Show(overlays::Show),
+    /// Run changed mappings over recorded messages and tell what would come out differently: 0 nothing, 1 something, 2 error.
+    Diff(diff::Diff),
     /// Find what works, but probably not as meant.
     Lint(tests::Lint),
     /// Propose a first mapping from sample payloads: it compiles and runs, and says where a person must decide.
@@ -88,6 +91,7 @@ impl Map {
             What::Test(command) => command.run(globals),
             What::Explain(command) => command.run(globals),
             What::Show(command) => command.run(globals),
+            What::Diff(command) => Ok(command.run(globals)),
             What::Lint(command) => command.run(globals),
             What::New(command) => command.run(globals),
             What::Schema { file } => new::schema(&file),

@@ -7,8 +7,6 @@ mod rule;
 mod syntax;
 
 #[cfg(test)]
-pub(super) use block::CONTROL;
-#[cfg(test)]
 pub(super) use outbound::AS;
 pub(super) use rule::SOURCES;
 

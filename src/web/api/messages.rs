@@ -25,24 +25,29 @@ pub async fn one(web: &Shared, id: &str) -> Result<Message, ApiError> {
 
 pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let message = one(&web, &id).await?;
+    let mut shown = row(&message);
+    shown["headers"] = json!(message.content.headers);
+    shown["body"] = json!(std::str::from_utf8(&message.content.body).ok());
+    Ok(Json(shown))
+}
+
+/// A message without headers and body.
+pub(super) fn row(message: &Message) -> Value {
     let content = &message.content;
-    let text = std::str::from_utf8(&content.body).ok();
-    Ok(Json(json!({
+    json!({
         "id": message.id,
         "account": content.account,
         "origin": content.origin,
         "topic": content.topic,
         "mapping": content.mapping,
         "event_id": content.event_id,
-        "headers": content.headers,
         "received": content.received,
         "context": content.context,
         "state": message.state,
         "attempts": message.attempts,
         "size": content.body.len(),
-        "body": text,
         "body_url": format!("/api/v1/messages/{}/body", message.id),
-    })))
+    })
 }
 
 /// The bytes as they came, never shown as a page.

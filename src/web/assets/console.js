@@ -94,6 +94,7 @@
 
   let fetching = false, again = false, last = 0, latest = null;
   async function refresh() {
+    if (document.querySelector("[data-still]")) return;
     if (document.hidden) { again = true; return; }
     if (fetching) { again = true; return; }
     const wait = last + 1000 - Date.now();
@@ -191,6 +192,80 @@
     }
     if (event.key === "Escape") for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
   });
+  // --- the mapping bench: the result follows the text
+
+  const bench = document.querySelector("form.bench");
+  if (bench) {
+    const { text, sample, payload } = bench.elements;
+    const who = bench.elements.for;
+    const [gutter, result, diff] = [bench.querySelector(".gutter"), document.getElementById("result"), document.getElementById("diff")];
+    const first = text.value;
+    document.body.classList.add("js");
+    const mark = () => {
+      const worst = new Map();
+      for (const item of result.querySelectorAll("li[data-line]"))
+        if (item.dataset.line > 0 && worst.get(Number(item.dataset.line)) !== "error") worst.set(Number(item.dataset.line), item.className);
+      const count = text.value.split("\n").length;
+      gutter.replaceChildren(...Array.from({ length: count }, (_, at) => {
+        const line = document.createElement("span");
+        line.textContent = at + 1;
+        const tone = worst.get(at + 1);
+        if (tone) line.className = tone;
+        return line;
+      }));
+      gutter.scrollTop = text.scrollTop;
+    };
+    let timer = 0, turn = 0;
+    const preview = async () => {
+      const mine = ++turn;
+      result.classList.add("busy");
+      try {
+        const answer = await fetch(`${bench.getAttribute("action")}/preview`, { method: "POST", body: new URLSearchParams(new FormData(bench)), credentials: "same-origin" });
+        if (mine !== turn) return;
+        if (answer.redirected) { location.reload(); return; }
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        result.replaceChildren(...(answer.ok ? page.body : page.querySelector("main") || page.body).childNodes);
+        mark();
+      } catch { /* the daemon is away; the next key asks again */ } finally {
+        if (mine === turn) result.classList.remove("busy");
+      }
+    };
+    const soon = () => { diff.replaceChildren(); clearTimeout(timer); timer = setTimeout(preview, 350); };
+    text.addEventListener("input", () => { mark(); soon(); });
+    text.addEventListener("scroll", () => { gutter.scrollTop = text.scrollTop; });
+    payload.addEventListener("input", soon);
+    for (const part of bench.querySelectorAll("[data-try]")) part.addEventListener("change", () => {
+      bench.querySelector(".own").hidden = sample.value !== "own";
+      for (const shown of bench.querySelectorAll(".bench section > details.fold")) shown.remove();
+      if (sample.value === "own") payload.focus();
+      soon();
+    });
+    who.addEventListener("change", () => {
+      if (text.value !== first && !window.confirm("Leave what you have typed?")) { who.value = [...who.options].find((o) => o.defaultSelected)?.value || ""; return; }
+      const url = new URL(bench.getAttribute("action"), location.href);
+      if (who.value) url.searchParams.set("for", who.value);
+      location.href = url;
+    });
+    text.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); bench.requestSubmit(document.getElementById("diff-button")); }
+    });
+    bench.addEventListener("click", (event) => {
+      const link = event.target.closest("a[data-line]");
+      if (!link) return;
+      event.preventDefault();
+      const lines = text.value.split("\n");
+      const at = Number(link.dataset.line) - 1;
+      const start = lines.slice(0, at).join("\n").length + (at > 0 ? 1 : 0);
+      text.focus();
+      text.setSelectionRange(start, start + (lines[at] || "").length);
+      const height = text.scrollHeight / lines.length;
+      text.scrollTop = Math.max(0, at * height - text.clientHeight / 3);
+      text.scrollIntoView({ block: "nearest" });
+    });
+    mark();
+    if (diff.firstElementChild) diff.closest("section").scrollIntoView({ block: "nearest" });
+  }
+
   const opened = location.hash.startsWith("#c-") && document.getElementById(location.hash.slice(1));
   if (opened) opened.querySelector("details").open = true;
 })();

@@ -16,8 +16,10 @@ use crate::config::world::World;
 use crate::ports::Counts;
 
 mod accounts;
+mod bench;
 mod exceptions;
 mod html;
+mod mappings;
 mod message;
 mod order;
 mod orders;
@@ -35,6 +37,9 @@ pub fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
         ("post", "/exceptions/retry", post(exceptions::retry)),
         ("post", "/exceptions/dismiss", post(exceptions::dismiss)),
         ("get", "/accounts", get(accounts::list)),
+        ("get", "/mappings", get(mappings::list)),
+        ("get", "/mappings/{connector}/{name}", get(mappings::show).post(mappings::act)),
+        ("post", "/mappings/{connector}/{name}/preview", post(mappings::preview)),
         ("get", "/messages/{id}", get(message::show)),
         ("post", "/logout", post(log_out)),
     ]
