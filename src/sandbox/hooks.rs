@@ -41,7 +41,7 @@ struct Waiting {
 }
 
 /// All webhooks of the world.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Hooks {
     dice: Dice,
     next: u64,

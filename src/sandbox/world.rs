@@ -79,7 +79,7 @@ pub struct Seen {
 pub const PARTNERS: [&str; 4] = ["shopify", "shiphero", "easypost", "stripe"];
 
 /// Four partners, one clock, one seed. The same calls give the same world.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct World {
     pub(super) settings: Settings,
     pub(super) now: Timestamp,

@@ -143,6 +143,8 @@ pub struct Stage {
     pub hints_lost: Arc<AtomicU64>,
     /// Whether lanes deliver; without, what is intended rests.
     pub deliver: bool,
+    /// Whether the daemon looks up everything before it creates it, as after a restore from backup.
+    pub careful: bool,
     /// The webhooks that were delivered so far.
     pub heard: Vec<Delivery>,
 }
@@ -170,6 +172,7 @@ impl Stage {
             powerless: 0,
             hints_lost: Arc::default(),
             deliver: true,
+            careful: false,
             heard: Vec::new(),
         }
     }
@@ -223,7 +226,7 @@ impl Stage {
                     owner: format!("life-{}", self.crashed),
                     seal: None,
                     started: self.clock.now(),
-                    careful: false,
+                    careful: self.careful,
                 };
                 (Lane::new(account, deps), Some(self.clock.now()))
             })

@@ -49,7 +49,7 @@ impl Tracker {
 }
 
 /// The aggregator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Carrier {
     pub trackers: Vec<Tracker>,
     pub labels: Vec<shipments::Label>,

@@ -90,7 +90,7 @@ pub(crate) struct Stock {
 }
 
 /// The warehouse.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Warehouse {
     pub orders: Vec<Order>,
     pub shipments: Vec<Shipment>,

@@ -158,7 +158,7 @@ pub(crate) struct Item {
 }
 
 /// The store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shop {
     pub orders: Vec<StoreOrder>,
     pub items: Vec<Item>,

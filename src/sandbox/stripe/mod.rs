@@ -92,7 +92,7 @@ struct Key {
 }
 
 /// The gateway.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Gateway {
     pub intents: Vec<Intent>,
     pub refunds: Vec<Refund>,
