@@ -350,6 +350,37 @@ fn storefronts_are_told_the_newest_level_only_and_never_below_zero() {
 }
 
 #[test]
+fn a_refused_level_goes_again_with_a_newer_one_or_after_a_while() {
+    let flow = FLOW.replace("reserve     = false", "locations = { shop = \"loc-1\" }");
+    let config = bench::config(&flow, &[]);
+    let first = plan_stock(&config, None, &[level(10, -60)], &[]);
+    assert!(first.timers.is_empty());
+    let mut refused = first.intents.clone();
+    refused[0].state = IntentState::Rejected;
+    refused[0].attempts = 1;
+    // Nothing new: it waits, and a timer will tell when it goes again.
+    let waits = plan_stock(&config, Some(&first.state), &[], &refused);
+    assert!(waits.intents.is_empty() && waits.withdraw.is_empty());
+    let due = at(6 * 3600);
+    assert_eq!(waits.timers.iter().map(|timer| timer.due).collect::<Vec<_>>(), [due]);
+    // Its time has come, counted from when it was last due.
+    refused[0].due = at(-6 * 3600);
+    refused[0].created = at(-6 * 3600);
+    let again = plan_stock(&config, Some(&first.state), &[], &refused);
+    assert_eq!(again.intents.iter().map(|intent| intent.generation).collect::<Vec<_>>(), [1]);
+    assert_eq!(again.withdraw, [refused[0].id], "the refusal is no trouble any more");
+    assert!(again.timers.is_empty());
+    // A newer level of as many units: the storefront may know the goods by now.
+    refused[0].due = at(-30);
+    refused[0].created = at(-30);
+    let newer = plan_stock(&config, Some(&first.state), &[level(10, -5)], &refused);
+    assert_eq!(newer.intents.iter().map(|intent| intent.generation).collect::<Vec<_>>(), [1]);
+    // Done is done: as many units again are no news.
+    refused[0].state = IntentState::Done;
+    assert!(plan_stock(&config, Some(&first.state), &[level(10, -5)], &refused).intents.is_empty());
+}
+
+#[test]
 fn the_promise_of_a_gateway_beats_what_the_storefront_believes() {
     let facts = [
         fact("shop", 1, placed(0, &[("l1", "A", 1)])),

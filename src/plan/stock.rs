@@ -5,11 +5,13 @@
 //! never below 0. Orders are served first come, first served: by when they first asked, then by id. The buffer is kept
 //! from storefronts, not from orders that exist.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::slot::{Slots, Want, newest};
 use super::{Plan, StockCase, sku};
 use crate::canonical::fact::{Header, StockAnswer};
 use crate::canonical::stock::Answered;
-use crate::canonical::{AccountId, Body, Class, EntityId, Stock};
+use crate::canonical::{AccountId, Body, Class, EntityId, Intent, IntentState, Stock, Timer};
 use crate::config::model::Flow;
 
 /// Plans for stock. Planning again over [`Plan::state`] and its intents plans nothing more.
@@ -23,6 +25,7 @@ pub fn plan_stock(case: &StockCase<'_>) -> Plan<Stock> {
     let serves =
         case.flow.live && case.flow.stock.push && case.flow.warehouses.first() == Some(&stock.warehouse);
     let wants = if serves { pushes(&stock, case) } else { Vec::new() };
+    let timers = retry(&wants, case).into_iter().collect();
     slots.settle(&wants);
     let mut events = Vec::new();
     if case.before.and_then(|before| before.available) != stock.available {
@@ -32,7 +35,34 @@ pub fn plan_stock(case: &StockCase<'_>) -> Plan<Stock> {
         events.push(("stock.available".to_owned(), data));
     }
     let (intents, withdraw) = slots.outcome();
-    Plan { intents, withdraw, mails, events, ..Plan::nothing(stock) }
+    Plan { intents, withdraw, mails, events, timers, ..Plan::nothing(stock) }
+}
+
+/// How long a push that was refused waits until it goes again, if no newer level comes before: what was wrong at the
+/// storefront (a product that it does not know yet) may have gone.
+const AGAIN: SignedDuration = SignedDuration::from_hours(6);
+
+/// When a push that was refused goes again by itself.
+fn again_at(refused: &Intent) -> Timestamp {
+    refused.due.max(refused.created).checked_add(AGAIN).unwrap_or(Timestamp::MAX)
+}
+
+/// The timer that wakes the stock for the first push that waits after a refusal.
+fn retry(wants: &[Want], case: &StockCase<'_>) -> Option<Timer> {
+    let refused = wants
+        .iter()
+        .filter(|want| !want.again)
+        .filter_map(|want| newest(case.intents, &want.slot))
+        .filter(|last| last.state == IntentState::Rejected);
+    let due = refused.map(again_at).min()?;
+    let generation = u64::try_from(due.as_second()).unwrap_or(0);
+    Some(Timer { entity: case.stock.id.clone(), kind: "push".to_owned(), generation, due })
+}
+
+/// Whether a push that was refused goes again: its time has come, or a newer level has.
+fn refused_goes_again(last: &Intent, stock: &Stock, now: Timestamp) -> bool {
+    let newer = stock.as_of().is_some_and(|as_of| as_of.instant() > last.created && as_of.instant() <= now);
+    last.state == IntentState::Rejected && (newer || again_at(last) <= now)
 }
 
 /// Units on hand now as far as is known: the last levels less what left since.
@@ -134,7 +164,8 @@ fn pushes(stock: &Stock, case: &StockCase<'_>) -> Vec<Want> {
                 .arg("sku", theirs)
                 .arg("quantity", quantity)
                 .arg("location", location.clone());
-            want.again = newest(case.intents, &slot).is_some_and(|last| last.args != want.args);
+            want.again = newest(case.intents, &slot)
+                .is_some_and(|last| last.args != want.args || refused_goes_again(last, stock, case.now));
             wants.push(want);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crossdock::canonical::{Body, Class, Fact, Intent, IntentState};
+use crossdock::canonical::{Body, Class, ExternalRef, Fact, Intent, IntentState};
 use crossdock::ports::{Committed, EntityWrite, Exception, Frozen, Hint, Holder, Origin, Settled, Store};
 use serde_json::json;
 
@@ -171,6 +171,35 @@ pub async fn commands_of_a_class_go_before_later_classes(place: Place) {
     assert_eq!(orders(5, 2).await, ["2", "3"].map(order_id));
     assert_eq!(orders(9, 10).await, ["2", "4", "3", "1"].map(order_id));
     assert_eq!(store.next_due().await.unwrap(), Some(at(0)));
+}
+
+pub async fn stock_levels_told_long_ago_are_forgotten(place: Place) {
+    let store = place.open();
+    let fill = |generation: u32| {
+        let mut intent = intent("1", "stock/east", Class::Stock);
+        intent.generation = generation;
+        intent.id = Intent::id_of(&order_id("1"), "stock/east", generation);
+        intent
+    };
+    let held = lease(&*store, "a", 0).await.unwrap();
+    for generation in 0..40 {
+        let expected = i64::from(generation);
+        let told = fill(generation);
+        let written = EntityWrite { intents: vec![told.clone()], ..write("1", expected) };
+        commit(&*store, unit(vec![written])).await;
+        let going = Frozen { entity_version: expected + 1, ..frozen(&told, held.epoch, 5) };
+        assert!(store.freeze(going).await.unwrap());
+        store.settle(vec![settled(told.id, held.epoch, IntentState::Done, 6)]).await.unwrap();
+    }
+    let record = store.load(&[order_id("1")]).await.unwrap().remove(0);
+    let mut kept: Vec<u32> = record.intents.iter().map(|one| one.generation).collect();
+    kept.sort_unstable();
+    assert!(kept.len() < 20 && kept.contains(&39), "{kept:?}");
+    let counted: u64 = store.counts().await.unwrap().intents.iter().map(|(.., count)| count).sum();
+    assert_eq!(usize::try_from(counted).unwrap(), kept.len());
+    let forgotten = Intent::id_of(&order_id("1"), "stock/east", 0);
+    let name = ExternalRef::of_client(&"acme".into(), "our", &forgotten.to_string());
+    assert_eq!(store.resolve(&[name]).await.unwrap(), [None]);
 }
 
 pub async fn only_the_newest_stock_level_goes(place: Place) {

@@ -76,6 +76,7 @@ async fn suite(make: impl Fn() -> Place) {
             the_oldest_of_an_entity_goes_first
             commands_of_a_class_go_before_later_classes
             only_the_newest_stock_level_goes
+            stock_levels_told_long_ago_are_forgotten
             settling_answers_and_wakes
             intents_that_were_never_sent_can_be_settled
             withdrawing_is_refused_once_told;

@@ -55,6 +55,11 @@ statements! {
     SET_INTENT = "UPDATE intent SET state = ?2 WHERE n = ?1";
     OLDER = "SELECT n, state, command FROM intent WHERE entity = ?1 AND slot = ?2 AND generation < ?3
         AND class = 4 AND state < 2";
+    BYGONE = "SELECT n, id, state, command FROM intent WHERE entity = ?1 AND slot = ?2 AND generation < ?3
+        AND class = 4 AND state IN (4, 5, 7)";
+    NO_ATTEMPTS = "DELETE FROM attempt WHERE intent = ?1";
+    NO_NAME = "DELETE FROM ref WHERE id = ?1 AND kind = 'our' AND entity = ?2";
+    NO_INTENT = "DELETE FROM intent WHERE n = ?1";
     EVENT = "INSERT INTO event (client, entity, version, name, data, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 }
 
@@ -449,6 +454,14 @@ fn insert_intent(tx: &Tx<'_>, num: i64, intent: &Intent) -> Result<(), Fault> {
         for (n, was, command) in older {
             withdraw(tx, n, &command, was)?;
         }
+        let bygone = intent.generation.saturating_sub(KEEP_PUSHES);
+        let bygone = rows(tx.db, BYGONE, params![num, intent.slot, bygone], |row| {
+            let id: Vec<u8> = row.get(1)?;
+            Ok((row.get::<_, i64>(0)?, hex::encode(id), intent_out(row.get(2)?)?, row.get::<_, String>(3)?))
+        })?;
+        for (n, id, was, command) in bygone {
+            forget(tx, num, (n, &id), &command, was)?;
+        }
     }
     tx.run(
         INSERT_INTENT,
@@ -477,6 +490,25 @@ fn revive(tx: &Tx<'_>, n: i64) -> Result<i64, Fault> {
     tx.run(MOVE_ATTEMPTS, params![n, now])?;
     tx.run(NO_FROZEN, params![n])?;
     Ok(now)
+}
+
+/// So many fillings of a stock slot are kept besides the newest; what was told before them is of no use to anyone.
+const KEEP_PUSHES: u32 = 16;
+
+/// Forgets a stock level that was told long ago.
+fn forget(
+    tx: &Tx<'_>,
+    entity: i64,
+    (n, id): (i64, &str),
+    command: &str,
+    was: IntentState,
+) -> Result<(), Fault> {
+    tx.run(NO_ATTEMPTS, params![n])?;
+    tx.run(NO_FROZEN, params![n])?;
+    tx.run(NO_NAME, params![id, entity])?;
+    tx.run(NO_INTENT, params![n])?;
+    tx.tally("intent", command, was.word(), -1);
+    Ok(())
 }
 
 fn withdraw(tx: &Tx<'_>, n: i64, command: &str, was: IntentState) -> Result<(), Fault> {
