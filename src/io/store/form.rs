@@ -23,6 +23,9 @@ const LZ4: u8 = 1;
 /// The byte for the form and the length of what is compressed.
 const HEAD: usize = 5;
 
+/// So many fillings of a stock slot are kept besides the newest; what was told before them is of no use to anyone.
+pub(super) const KEEP_PUSHES: u32 = 16;
+
 /// What is stored cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unreadable(pub(super) String);

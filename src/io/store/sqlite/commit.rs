@@ -15,7 +15,7 @@ use super::{entity, waiting};
 use crate::canonical::{
     AccountId, Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId,
 };
-use crate::io::store::form::{pack_fact, words};
+use crate::io::store::form::{KEEP_PUSHES, pack_fact, words};
 use crate::ports::{Committed, EntityWrite, Hint, MessageState, Origin, Unit};
 
 statements! {
@@ -491,9 +491,6 @@ fn revive(tx: &Tx<'_>, n: i64) -> Result<i64, Fault> {
     tx.run(NO_FROZEN, params![n])?;
     Ok(now)
 }
-
-/// So many fillings of a stock slot are kept besides the newest; what was told before them is of no use to anyone.
-const KEEP_PUSHES: u32 = 16;
 
 /// Forgets a stock level that was told long ago.
 fn forget(

@@ -24,10 +24,10 @@ statements! {
         k (scope, kind, id, ord)
         JOIN ref r ON r.scope = k.scope AND r.kind = k.kind AND r.id = k.id JOIN entity e ON e.num = r.entity";
     INTENTS = "SELECT id, n, state, command FROM intent WHERE id = ANY($1::bytea[]) ORDER BY id FOR UPDATE";
-    OLDER = "SELECT e.id, i.slot, i.generation, i.n, i.state, i.command
+    OLDER = "SELECT e.id, i.slot, i.generation, i.n, i.state, i.command, i.id
         FROM unnest($1::text[], $2::text[]) k (entity, slot) JOIN entity e ON e.id = k.entity
         JOIN intent i ON i.entity = e.num AND i.slot = k.slot
-        WHERE i.class = 4 AND i.state < 2 ORDER BY i.id FOR UPDATE OF i";
+        WHERE i.class = 4 AND i.state IN (0, 1, 4, 5, 7) ORDER BY i.id FOR UPDATE OF i";
     FACTS = "SELECT k.ord - 1, f.n, f.superseded, f.kind FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY
         k (entity, id, ord)
         JOIN entity e ON e.id = k.entity JOIN fact f ON f.entity = e.num AND f.id = k.id";
@@ -52,11 +52,12 @@ pub(super) struct StoredIntent {
     pub(super) command: String,
 }
 
-/// A level of stock that was intended before and has not been sent.
+/// A level of stock that was intended before, and is not under way.
 pub(super) struct OlderLevel {
     pub(super) entity: String,
     pub(super) slot: String,
     pub(super) generation: i64,
+    pub(super) id: [u8; 16],
     pub(super) intent: StoredIntent,
 }
 
@@ -179,9 +180,13 @@ impl Known {
         for row in rows(older) {
             let intent =
                 StoredIntent { n: get(row, 3)?, state: word(row, 4, intent_out)?, command: get(row, 5)? };
-            let level =
-                OlderLevel { entity: get(row, 0)?, slot: get(row, 1)?, generation: get(row, 2)?, intent };
-            known.older.push(level);
+            known.older.push(OlderLevel {
+                entity: get(row, 0)?,
+                slot: get(row, 1)?,
+                generation: get(row, 2)?,
+                id: id(row, 6)?,
+                intent,
+            });
         }
         for row in rows(facts) {
             let place: usize = small(row, 0)?;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::decide::{Change, change, in_order};
-use super::known::{Known, Stored};
+use super::known::{Known, Stored, StoredIntent};
 use super::{Due, our_name};
 use crate::canonical::{
     Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId, Timer,
 };
 use crate::io::store::form::{
-    class_in, intent_in, kind_in, message_in, nanos, pack_fact, pack_json, text, words,
+    KEEP_PUSHES, class_in, intent_in, kind_in, message_in, nanos, pack_fact, pack_json, text, words,
 };
 use crate::io::store::postgres::codec::{Fault, Param, clean, key, statements, values};
 use crate::io::store::postgres::exceptions::{Planned, Raised, Resolved, Source};
@@ -72,6 +72,10 @@ statements! {
         state = k.state, due = k.due
         FROM unnest($1::int8[], $2::text[], $3::text[], $4::int2[], $5::text[], $6::int2[], $7::int8[])
             k (n, account, command, class, args, state, due) WHERE i.n = k.n";
+    NO_ATTEMPTS = "DELETE FROM attempt WHERE intent = ANY($1::int8[])";
+    NO_INTENTS = "DELETE FROM intent WHERE n = ANY($1::int8[])";
+    NO_NAMES = "DELETE FROM ref r USING unnest($1::text[], $2::int8[]) k (id, entity)
+        WHERE r.id = k.id AND r.kind = 'our' AND r.entity = k.entity";
     WITHDRAW = "UPDATE intent SET state = 7 WHERE n = ANY($1::int8[])";
     SET_TIMERS = "INSERT INTO timer AS t (entity, kind, generation, due)
         SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[])
@@ -132,6 +136,14 @@ pub(super) struct Linked {
     pub(super) unit: usize,
 }
 
+/// Levels of stock that were told long ago.
+#[derive(Default)]
+struct Forgotten {
+    n: Vec<i64>,
+    name: Vec<String>,
+    entity: Vec<i64>,
+}
+
 /// What units write, by table.
 #[derive(Default)]
 pub(super) struct Written {
@@ -156,6 +168,7 @@ pub(super) struct Written {
     intents: NewIntents,
     changed: Changed,
     withdrawn: Vec<i64>,
+    forgotten: Forgotten,
     timers: BTreeMap<(String, String), (i64, i64)>,
     planned: Planned,
     raised: Raised,
@@ -409,15 +422,22 @@ impl Written {
                     // Only the newest level matters.
                     let slot = key(&intent.slot);
                     let generation = i64::from(intent.generation);
-                    let mut older = Vec::new();
-                    for level in &known.older {
-                        if level.entity == entity && level.slot == slot && level.generation < generation {
-                            older.push((level.intent.n, level.intent.state, level.intent.command.clone()));
-                        }
-                    }
-                    for (n, state, command) in older {
-                        if !self.withdrawn.contains(&n) {
-                            self.withdraw(tx, n, state, &command);
+                    let older = known.older.iter().filter(|level| {
+                        level.entity == entity && level.slot == slot && level.generation < generation
+                    });
+                    for level in older {
+                        let StoredIntent { n, state, command } = &level.intent;
+                        if !state.settled() {
+                            if !self.withdrawn.contains(n) {
+                                self.withdraw(tx, *n, *state, command);
+                            }
+                        } else if level.generation + i64::from(KEEP_PUSHES) < generation
+                            && !self.forgotten.n.contains(n)
+                        {
+                            self.forgotten.n.push(*n);
+                            self.forgotten.name.push(hex::encode(level.id));
+                            self.forgotten.entity.push(num);
+                            tx.tally("intent", command, state.word(), -1);
                         }
                     }
                 }
@@ -524,6 +544,13 @@ impl Written {
         add(revived, NO_FROZEN, values![self.revived.one.clone()]);
         add(revived, REVIVE, self.revived.values());
         add(!self.withdrawn.is_empty(), WITHDRAW, values![self.withdrawn]);
+        let Forgotten { n, name, entity } = self.forgotten;
+        if !n.is_empty() {
+            add(true, NO_ATTEMPTS, values![n.clone()]);
+            add(true, NO_FROZEN, values![n.clone()]);
+            add(true, NO_INTENTS, values![n]);
+            add(true, NO_NAMES, values![name, entity]);
+        }
         add(!self.intents.n.is_empty(), INSERT_INTENTS, self.intents.values());
         add(!self.changed.n.is_empty(), CHANGE_INTENTS, self.changed.values());
         let mut timers = Timers::default();
