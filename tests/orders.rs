@@ -745,3 +745,65 @@ fn nothing_is_taken_back_that_a_partner_may_have_heard() {
     assert_eq!(bench.slots(InFlight), ["release/east"]);
     assert!(bench.slots(Pending).is_empty());
 }
+
+/// Two warehouses, and a route to each.
+fn routed(reserve: bool) -> Bench {
+    let flow = FLOW
+        .replace("[\"east\"]", "[\"east\", \"west\"]")
+        .replace("reserve     = false", &format!("reserve     = {reserve}"))
+        + "[flow.acme.route.coast]\nwhen = { \"ship_to.region\" = [\"CA\", \"OR\"] }\nwarehouses = [\"west\"]\n"
+        + "[flow.acme.route.tea]\nwhen = { \"lines.sku\" = { contains = \"TEA\" } }\nwarehouses = [\"west\", \"east\"]\n";
+    Bench::with(&flow, &[])
+}
+
+#[test]
+fn the_first_route_that_fits_names_the_warehouse() {
+    for (region, sku, expected) in
+        [("MA", "A", "release/east"), ("CA", "A", "release/west"), ("MA", "TEA-01", "release/west")]
+    {
+        let mut bench = routed(false);
+        let mut told = placed(0, &[("l1", sku, 2)]);
+        told["ship_to"]["region"] = json!(region);
+        bench.tell("shop", told).tell("pay", authorised("20.00 USD"));
+        assert_eq!(bench.pending(), [expected], "{region} {sku}");
+    }
+    // Once a warehouse was told, it keeps the order, wherever that goes now.
+    let mut bench = routed(false);
+    bench.tell("shop", placed(0, &[("l1", "A", 2)])).tell("pay", authorised("20.00 USD"));
+    bench.send("release/east", IntentState::Done);
+    bench.tell("east", accepted());
+    let mut moved = placed(9, &[("l1", "A", 2)]);
+    moved["ship_to"]["region"] = json!("CA");
+    bench.tell("shop", moved);
+    assert_eq!(bench.pending(), ["change/east"]);
+}
+
+#[test]
+fn the_first_warehouse_that_has_all_in_stock_gets_the_order() {
+    let answer = |warehouse: &str, reserved: u64, generation: u64, turn: u64| {
+        json!({ "is": "stock.answer", "sku": "A", "warehouse": warehouse, "reserved": reserved,
+                "short": 2 - reserved, "generation": generation, "turn": turn })
+    };
+    let mut bench = routed(true);
+    bench.tell("shop", placed(0, &[("l1", "A", 2)])).tell("pay", authorised("20.00 USD"));
+    let asks = bench.order().asks.clone();
+    assert_eq!(asks.iter().map(|ask| ask.warehouse.as_str()).collect::<Vec<_>>(), ["east", "west"]);
+    let generation = asks[0].generation;
+    // The later choice has it; the first has not answered.
+    bench.ours(answer("west", 2, generation, 1));
+    assert_eq!((bench.pending(), bench.order().waits.clone()), (vec![], vec!["stock?:A".to_owned()]));
+    // The first is short: the later choice gets it, and the first gets its units back.
+    bench.ours(answer("east", 1, generation, 1));
+    assert_eq!(bench.pending(), ["release/west"]);
+    bench.send("release/west", IntentState::Done);
+    let given_back = bench.order().asks.iter().all(|ask| ask.warehouse == "west" || ask.quantity == 0);
+    assert!(given_back, "{:?}", bench.order().asks);
+
+    // None has all: it waits, and goes to whichever has it first.
+    let mut bench = routed(true);
+    bench.tell("shop", placed(0, &[("l1", "A", 2)])).tell("pay", authorised("20.00 USD"));
+    bench.ours(answer("east", 1, generation, 1)).ours(answer("west", 0, generation, 1));
+    assert_eq!((bench.pending(), bench.order().waits.clone()), (vec![], vec!["stock:A".to_owned()]));
+    bench.ours(answer("west", 2, generation, 2));
+    assert_eq!(bench.pending(), ["release/west"]);
+}

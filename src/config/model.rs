@@ -233,6 +233,9 @@ pub struct Flow {
     pub storefronts: Vec<AccountId>,
     /// Accounts that send goods, first choice first.
     pub warehouses: Vec<AccountId>,
+    /// `[flow.NAME.route.ROUTE]`, in the order of the file: the first that fits an order says which warehouses may have
+    /// it. None fits: all of them.
+    pub routes: Vec<RouteRule>,
     /// Account that follows parcels.
     pub tracking: Option<AccountId>,
     /// Account at which labels are bought for what the warehouse packs without one.
@@ -272,6 +275,17 @@ pub struct ReleaseRule {
     pub payment: Vec<String>,
     /// Wait this long after the order was placed (time for a change of mind). Default 0.
     pub after: Duration,
+}
+
+/// One route: which warehouses may have the orders that it fits.
+#[derive(Debug, Clone)]
+pub struct RouteRule {
+    /// Its name.
+    pub name: String,
+    /// Field of the order and condition, as for holds.
+    pub when: Vec<(String, Condition)>,
+    /// First choice first.
+    pub warehouses: Vec<AccountId>,
 }
 
 /// One hold rule: when it fits, the order waits for a person.

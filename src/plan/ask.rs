@@ -30,20 +30,22 @@ pub(super) fn standing(order: &Order, ask: &StockAsk) -> Standing {
     }
 }
 
-/// What the order asks, with the generations to use. A SKU that it asked for before and needs no more is given back with
+/// What the order asks of each warehouse that may have it, with the generations to use. A SKU that it asked for before and needs no more is given back with
 /// quantity 0; so is all when the flow does not ask (any more).
-fn asks(case: &OrderCase<'_>, order: &Order, warehouse: &AccountId, asking: bool) -> Vec<StockAsk> {
+fn asks(case: &OrderCase<'_>, order: &Order, warehouses: &[AccountId], asking: bool) -> Vec<StockAsk> {
     let before: &[StockAsk] = case.before.map_or(&[], |before| &before.asks);
     // The same in whatever order the facts came, and growing with each that matters.
     let age = quantity_age(case.facts, &order.storefront);
-    let left = departures(case, order, warehouse);
     let mut wanted: BTreeMap<(String, String), (u64, Vec<Departure>)> =
         before.iter().map(|ask| ((ask.warehouse.clone(), ask.sku.clone()), (0, Vec::new()))).collect();
-    for (ours, units) in needs(order, case.flow, warehouse).into_iter().filter(|_| asking) {
-        let gone = left.get(&ours).cloned().unwrap_or_default();
-        let key = (warehouse.0.clone(), ours);
-        if units > 0 || !gone.is_empty() || wanted.contains_key(&key) {
-            wanted.insert(key, (units, gone));
+    for warehouse in warehouses.iter().filter(|_| asking) {
+        let left = departures(case, order, warehouse);
+        for (ours, units) in needs(order, case.flow, warehouse) {
+            let gone = left.get(&ours).cloned().unwrap_or_default();
+            let key = (warehouse.0.clone(), ours);
+            if units > 0 || !gone.is_empty() || wanted.contains_key(&key) {
+                wanted.insert(key, (units, gone));
+            }
         }
     }
     wanted
@@ -90,11 +92,11 @@ fn departures(
 pub(super) fn remembered(
     case: &OrderCase<'_>,
     order: &Order,
-    warehouse: &AccountId,
+    warehouses: &[AccountId],
     asking: bool,
 ) -> Vec<StockAsk> {
     let age = quantity_age(case.facts, &order.storefront);
-    let mut asks = asks(case, order, warehouse, asking);
+    let mut asks = asks(case, order, warehouses, asking);
     asks.retain(|ask| ask.quantity > 0 || !ask.left.is_empty() || ask.generation > age);
     asks
 }
@@ -103,7 +105,7 @@ pub(super) fn remembered(
 pub(super) fn mails(
     case: &OrderCase<'_>,
     order: &Order,
-    warehouse: &AccountId,
+    warehouses: &[AccountId],
     asking: bool,
 ) -> Vec<(EntityId, Header, Body)> {
     let before: &[StockAsk] = case.before.map_or(&[], |before| &before.asks);
@@ -114,7 +116,7 @@ pub(super) fn mails(
         .map(|fact| fact.heard)
         .min()
         .unwrap_or(case.now);
-    asks(case, order, warehouse, asking)
+    asks(case, order, warehouses, asking)
         .into_iter()
         .filter(|ask| !before.contains(ask))
         .map(|ask| {

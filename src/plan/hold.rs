@@ -15,9 +15,7 @@ pub(super) fn holds(order: &Order, flow: &Flow) -> Vec<HoldState> {
     flow.holds
         .iter()
         .filter(|(name, _)| !order.released_holds.contains(name))
-        .filter(|(_, rule)| {
-            rule.when.iter().all(|(path, condition)| fits(&values(&document, path), condition))
-        })
+        .filter(|(_, rule)| all_fit(&document, &rule.when))
         .map(|(name, rule)| HoldState {
             hold: name.clone(),
             by: "flow".to_owned(),
@@ -26,8 +24,13 @@ pub(super) fn holds(order: &Order, flow: &Flow) -> Vec<HoldState> {
         .collect()
 }
 
+/// Whether all these conditions on the order's `document` hold.
+pub(super) fn all_fit(document: &Value, when: &[(String, Condition)]) -> bool {
+    when.iter().all(|(path, condition)| fits(&values(document, path), condition))
+}
+
 /// The order's fields with those of the contact beside them: `total`, `ship_to.country`, `tags`, `lines.sku`.
-fn document(order: &Order) -> Value {
+pub(super) fn document(order: &Order) -> Value {
     let mut document = serde_json::to_value(order).unwrap_or_default();
     if let Some(fields) = document.as_object_mut()
         && let Some(Value::Object(contact)) = fields.remove("contact")

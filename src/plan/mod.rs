@@ -9,6 +9,7 @@ mod money;
 mod order;
 mod parcel;
 mod release;
+mod route;
 mod sku;
 mod slot;
 mod stock;

@@ -1,7 +1,7 @@
 //! What an order needs its partners to do.
 
 use super::slot::{Slots, Want};
-use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, trouble};
+use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, route, trouble};
 use crate::apply::{classify, project_order};
 use crate::canonical::fact::Header;
 use crate::canonical::{Body, Class, EntityId, Exception, Intent, Order, Timer};
@@ -75,21 +75,23 @@ struct Round {
 fn plan_round(case: &OrderCase<'_>, order: &mut Order, intents: &[Intent], concerned: bool) -> Round {
     let flow = case.flow;
     let mut round = Round::default();
-    let warehouse = release::warehouse(order, flow, intents).cloned();
+    let candidates = route::candidates(order, flow, intents);
     let asking = concerned && flow.live && flow.stock.reserve;
     let before = case.before.is_some_and(|before| !before.asks.is_empty());
-    if let Some(warehouse) = warehouse.as_ref().filter(|_| asking || before) {
-        round.mails = ask::mails(case, order, warehouse, asking);
-        order.asks = ask::remembered(case, order, warehouse, asking);
+    if !candidates.is_empty() && (asking || before) {
+        round.mails = ask::mails(case, order, &candidates, asking);
+        order.asks = ask::remembered(case, order, &candidates, asking);
     }
+    let asks: &[_] = if asking { &order.asks } else { &[] };
+    let warehouse = route::choose(order, flow, &candidates, asks).cloned();
     if !concerned {
         return round;
     }
     let told = order.releases.iter().any(|release| release::is_told(release, intents));
     let mut may_go = false;
-    if let Some(warehouse) = warehouse.filter(|_| !told && order.axes.sale == "open") {
+    if let Some(warehouse) = warehouse.as_ref().filter(|_| !told && order.axes.sale == "open") {
         order.holds.extend(hold::holds(order, flow));
-        let waits = release::waits(order, flow, &warehouse, &order.asks, case.now);
+        let waits = release::waits(order, flow, warehouse, &order.asks, case.now);
         let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
         may_go = waits.words.is_empty() && open;
         if open {
@@ -99,7 +101,7 @@ fn plan_round(case: &OrderCase<'_>, order: &mut Order, intents: &[Intent], conce
         }
         explain(order);
     }
-    round.wants.extend(release::wants(order, flow, intents, may_go));
+    round.wants.extend(release::wants(order, flow, intents, warehouse.as_ref(), may_go));
     let (money, troubles) = money::wants(order, flow, intents);
     round.wants.extend(money);
     round.exceptions.extend(troubles);

@@ -11,16 +11,6 @@ use crate::canonical::order::Release;
 use crate::canonical::{AccountId, Class, Exception, Intent, IntentState, Order};
 use crate::config::model::Flow;
 
-/// The warehouse that serves the order: the one that was told, else the flow's first choice.
-pub(super) fn warehouse<'a>(order: &'a Order, flow: &'a Flow, intents: &[Intent]) -> Option<&'a AccountId> {
-    order
-        .releases
-        .iter()
-        .find(|release| is_told(release, intents))
-        .map(|release| &release.warehouse)
-        .or_else(|| flow.warehouses.first())
-}
-
 /// Whether the warehouse may have the order. A command that it refused gave it none.
 pub(super) fn is_told(release: &Release, intents: &[Intent]) -> bool {
     let last = newest(intents, &format!("release/{}", release.warehouse));
@@ -78,7 +68,7 @@ pub(super) fn waits(
         }
     }
     if flow.stock.reserve && flow.live {
-        for ask in asks.iter().filter(|ask| ask.quantity > 0) {
+        for ask in asks.iter().filter(|ask| ask.quantity > 0 && ask.warehouse == warehouse.as_str()) {
             match ask::standing(order, ask) {
                 ask::Standing::Reserved => {}
                 ask::Standing::Short => waits.words.push(format!("stock:{}", ask.sku)),
@@ -148,8 +138,14 @@ fn says_other(intents: &[Intent], slot: &str, document: &Value) -> bool {
     last.and_then(|intent| intent.sent_content.as_ref()).is_some_and(|said| core(said) != core(document))
 }
 
-/// Wants at warehouses.
-pub(super) fn wants(order: &Order, flow: &Flow, intents: &[Intent], may_go: bool) -> Vec<Want> {
+/// Wants at warehouses; `warehouse` is the one that has the order or shall have it.
+pub(super) fn wants(
+    order: &Order,
+    flow: &Flow,
+    intents: &[Intent],
+    warehouse: Option<&AccountId>,
+    may_go: bool,
+) -> Vec<Want> {
     let mut wants = Vec::new();
     let nothing_left = order.lines.iter().all(|line| !line.ships || line.wanted() == 0);
     let called_off = order.cancel.is_some() || nothing_left;
@@ -171,7 +167,7 @@ pub(super) fn wants(order: &Order, flow: &Flow, intents: &[Intent], may_go: bool
             wants.push(want);
         }
     }
-    let Some(warehouse) = warehouse(order, flow, intents) else { return wants };
+    let Some(warehouse) = warehouse else { return wants };
     let slot = format!("release/{warehouse}");
     if called_off {
         return wants;

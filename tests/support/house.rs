@@ -228,6 +228,7 @@ fn config(token: Option<&str>) -> Config {
             start: None,
             storefronts: vec![format!("{client}-shop").into()],
             warehouses: vec!["east".into()],
+            routes: Vec::new(),
             tracking: Some("post".into()),
             labels: None,
             gateway: Some(format!("{client}-pay").into()),

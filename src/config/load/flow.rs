@@ -9,8 +9,8 @@ use toml::de::DeValue;
 use super::{Scope, skus};
 use crate::canonical::{AccountId, ClientId};
 use crate::config::model::{
-    Account, CaptureRule, Condition, Flow, HoldRule, RefundRule, ReleaseRule, ShipMethod, SkuTable,
-    StockRule, money_of,
+    Account, CaptureRule, Condition, Flow, HoldRule, RefundRule, ReleaseRule, RouteRule, ShipMethod,
+    SkuTable, StockRule, money_of,
 };
 use crate::diagnostic::Diagnostic;
 use crate::tables::{Table, Value};
@@ -215,6 +215,7 @@ impl Parts<'_, '_> {
         let storefronts = storefronts.map(|value| self.several(&value, "storefront")).unwrap_or_default();
         let warehouses =
             table.get("warehouses").map(|value| self.several(&value, "warehouse")).unwrap_or_default();
+        let routes = self.routes(&warehouses);
         let tracking = table.get("tracking").and_then(|value| self.one(&value, "carrier"));
         let labels = table.get("labels").and_then(|value| self.one(&value, "carrier"));
         let gateway_value = table.get("gateway");
@@ -237,6 +238,7 @@ impl Parts<'_, '_> {
             start,
             storefronts,
             warehouses,
+            routes,
             tracking,
             labels,
             gateway,
@@ -292,6 +294,31 @@ impl Parts<'_, '_> {
                     all.push(id);
                 }
             }
+        }
+        all
+    }
+
+    /// Which warehouses may have which orders, in the order of the file.
+    fn routes(&self, warehouses: &[AccountId]) -> Vec<RouteRule> {
+        let mut all = Vec::new();
+        for (name, table) in self.table.tables("route") {
+            let when = conditions(&table, "the route would take every order");
+            let choices = table.need("warehouses", "warehouses of the flow, first choice first");
+            let mut own = Vec::new();
+            for (name, _) in choices.as_ref().and_then(Value::texts).unwrap_or_default() {
+                let id = AccountId::from(name);
+                if warehouses.contains(&id) {
+                    own.push(id);
+                } else if let Some(choices) = &choices {
+                    choices.unknown(
+                        format!("`{name}` is no warehouse of this flow"),
+                        name,
+                        warehouses.iter().map(AccountId::as_str),
+                    );
+                }
+            }
+            table.finish();
+            all.push(RouteRule { name: name.text.to_owned(), when, warehouses: own });
         }
         all
     }
@@ -399,24 +426,28 @@ fn release(table: &Table<'_>) -> ReleaseRule {
 fn holds(flow: &Table<'_>) -> BTreeMap<String, HoldRule> {
     let mut all = BTreeMap::new();
     for (name, table) in flow.tables("hold") {
-        let mut when = Vec::new();
-        let conditions = table.need("when", "conditions on the order: { total = { ge = \"500 USD\" } }");
-        if let Some(conditions) = conditions.and_then(|value| value.table()) {
-            for (field, value) in conditions.all() {
-                check_field(&value, field.text);
-                when.extend(
-                    condition(&value, field.text).map(|condition| (field.text.to_owned(), condition)),
-                );
-            }
-            if conditions.keys().is_empty() {
-                table.wrong("`when` is empty: every order would be held", "expected at least one condition");
-            }
-        }
+        let when = conditions(&table, "every order would be held");
         let say = table.need("say", "what to show").and_then(|value| value.text().map(str::to_owned));
         table.finish();
         all.insert(name.text.to_owned(), HoldRule { when, say: say.unwrap_or_default() });
     }
     all
+}
+
+/// The conditions of a rule on orders; without any, `what` would happen.
+fn conditions(table: &Table<'_>, what: &str) -> Vec<(String, Condition)> {
+    let mut when = Vec::new();
+    let conditions = table.need("when", "conditions on the order: { total = { ge = \"500 USD\" } }");
+    if let Some(conditions) = conditions.and_then(|value| value.table()) {
+        for (field, value) in conditions.all() {
+            check_field(&value, field.text);
+            when.extend(condition(&value, field.text).map(|condition| (field.text.to_owned(), condition)));
+        }
+        if conditions.keys().is_empty() {
+            table.wrong(format!("`when` is empty: {what}"), "expected at least one condition");
+        }
+    }
+    when
 }
 
 fn check_field(value: &Value<'_>, field: &str) {
