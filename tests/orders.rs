@@ -770,7 +770,7 @@ fn the_first_route_that_fits_names_the_warehouse() {
     // Once a warehouse was told, it keeps the order, wherever that goes now.
     let mut bench = routed(false);
     bench.tell("shop", placed(0, &[("l1", "A", 2)])).tell("pay", authorised("20.00 USD"));
-    bench.send("release/east", IntentState::Done);
+    bench.send("release/east", Done);
     bench.tell("east", accepted());
     let mut moved = placed(9, &[("l1", "A", 2)]);
     moved["ship_to"]["region"] = json!("CA");
@@ -795,7 +795,7 @@ fn the_first_warehouse_that_has_all_in_stock_gets_the_order() {
     // The first is short: the later choice gets it, and the first gets its units back.
     bench.ours(answer("east", 1, generation, 1));
     assert_eq!(bench.pending(), ["release/west"]);
-    bench.send("release/west", IntentState::Done);
+    bench.send("release/west", Done);
     let given_back = bench.order().asks.iter().all(|ask| ask.warehouse == "west" || ask.quantity == 0);
     assert!(given_back, "{:?}", bench.order().asks);
 
