@@ -1,6 +1,7 @@
 //! The store and the daemon on a private PostgreSQL: faults of the real server, moving from a file, many nodes.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![expect(clippy::print_stdout, reason = "figures for whoever runs them")]
 
 mod daemon;
 mod faults;

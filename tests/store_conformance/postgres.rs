@@ -1,5 +1,6 @@
 //! The suite over a private PostgreSQL, and what only many nodes can do wrong.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,14 +27,14 @@ async fn open(url: &str) -> Arc<PostgresStore> {
 }
 
 /// A server with a database of the newest form, to be copied.
-async fn prepared() -> (Arc<Server>, String) {
+async fn prepared() -> (Rc<Server>, String) {
     let server = Server::start("fsync=off").await;
     let url = server.database().await;
     open(&url).await.close().await.unwrap();
-    (Arc::new(server), url)
+    (Rc::new(server), url)
 }
 
-fn place(server: &Arc<Server>, of: &str) -> Place {
+fn place(server: &Rc<Server>, of: &str) -> Place {
     let url = block_in_place(|| Handle::current().block_on(server.copy(of)));
     let open = move || -> Arc<dyn Store> { block_in_place(|| Handle::current().block_on(open(&url))) };
     Place { open: Box::new(open), _keep: Box::new(server.clone()) }
@@ -46,7 +47,7 @@ async fn postgres_conforms() {
 }
 
 /// Two nodes on one database.
-async fn two() -> (Arc<Server>, Arc<PostgresStore>, Arc<PostgresStore>) {
+async fn two() -> (Rc<Server>, Arc<PostgresStore>, Arc<PostgresStore>) {
     let (server, newest) = prepared().await;
     let (one, other) = (open(&newest).await, open(&newest).await);
     (server, one, other)

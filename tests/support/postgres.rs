@@ -55,11 +55,9 @@ impl Server {
         ]));
         let port = free_port();
         let mut conf = fs::read_to_string(data.join("postgresql.conf")).unwrap();
-        conf.push_str(&format!(
-            "\nlisten_addresses='127.0.0.1'\nport={port}\nunix_socket_directories=''\nshared_buffers=64MB\n\
-             max_connections=100\ndeadlock_timeout=200ms\nlogging_collector=off\n{settings}\n"
-        ));
-        fs::write(data.join("postgresql.conf"), conf).unwrap();
+        conf += "\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\nshared_buffers=64MB\nmax_connections=100\n\
+            deadlock_timeout=200ms\nlogging_collector=off\n";
+        fs::write(data.join("postgresql.conf"), format!("{conf}port={port}\n{settings}\n")).unwrap();
         let mut server = Self { folder, bin, port, process: None, databases: AtomicU32::new(0) };
         server.go_on().await;
         server
@@ -69,26 +67,17 @@ impl Server {
     pub async fn go_on(&mut self) {
         assert!(self.process.is_none(), "it runs");
         let begun = Instant::now();
-        loop {
-            let mut process = self.spawn();
-            loop {
-                if self.connect("postgres").await.is_ok() {
-                    self.process = Some(process);
-                    return;
-                }
-                assert!(
-                    begun.elapsed() < Duration::from_secs(60),
-                    "the server does not start: {}",
-                    self.log()
-                );
-                // After a kill the first start may find that the old server's children are not gone yet.
-                if process.ended.try_recv().is_ok() {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    process = self.spawn();
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut process = self.spawn();
+        while self.connect("postgres").await.is_err() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "the server does not start: {}", self.log());
+            // After a kill the first start may find that the old server's children are not gone yet.
+            if process.ended.try_recv().is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                process = self.spawn();
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        self.process = Some(process);
     }
 
     fn spawn(&self) -> Process {
