@@ -8,29 +8,29 @@ pub mod bus;
 mod nodes;
 pub mod storage;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::canonical::AccountId;
-use crate::cli::files;
+use crate::config::Sources;
 use crate::config::world::World;
-use crate::deliver;
+use crate::deliver::{self, Lanes};
+use crate::generation::files::Loaded;
+use crate::generation::{self, Generations};
 use crate::ingest::backlog::Backlog;
 use crate::ingest::webhook::Intake;
 use crate::io::clock::SystemClock;
 use crate::io::http::ReqwestHttp;
-use crate::ports::{Bus, Clock, ExceptionQuery, Hint, Http, INBOUND_SHARDS, NodeState, Store};
+use crate::ports::{Bus, Clock, Hint, Http, INBOUND_SHARDS, NodeState, Store};
 use crate::process::Worker;
 use crate::{outbox, telemetry, web};
 use storage::Opened;
@@ -90,6 +90,10 @@ pub enum StartError {
 pub struct Prepared {
     /// What will be in force.
     pub world: World,
+    /// What it was made of.
+    pub sources: Sources,
+    /// The config file; it and the files beside it are watched.
+    pub config: PathBuf,
 }
 
 /// A daemon that runs.
@@ -98,6 +102,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its store, for those who run it inside their own process.
     pub store: Arc<dyn Store>,
+    /// The generation in force, and the way to another.
+    pub generations: Arc<Generations>,
     intake: CancellationToken,
     work: CancellationToken,
     servers: TaskTracker,
@@ -108,14 +114,13 @@ pub struct Running {
     _lock: Option<File>,
 }
 
-/// Who wakes whom: one bell a shard, one an account.
-#[derive(Default)]
-struct Bells {
-    shards: Vec<Arc<Notify>>,
-    accounts: HashMap<AccountId, deliver::Waker>,
-}
-
 impl Prepared {
+    /// What was loaded, if it is fit to run with.
+    #[must_use]
+    pub fn of(loaded: Loaded) -> Option<Self> {
+        Some(Self { world: loaded.world?, sources: loaded.sources, config: loaded.config })
+    }
+
     /// Opens the store, starts all stages and listens.
     ///
     /// # Errors
@@ -140,7 +145,12 @@ impl Prepared {
         let backlog = Arc::new(Backlog::default());
         let (intake, work) = (CancellationToken::new(), CancellationToken::new());
         let (servers, tasks) = (TaskTracker::new(), TaskTracker::new());
-        activate(store.as_ref(), &bus, &world.load(), clock.now()).await;
+        let generations =
+            Generations::new(store.clone(), clock.clone(), world.clone(), self.config, self.sources);
+        let generations = Arc::new(generations);
+        if let Err(error) = generations.begin().await {
+            tracing::warn!(%error, "the generation could not be noted in the history");
+        }
 
         let worker = Worker {
             store: store.clone(),
@@ -167,14 +177,14 @@ impl Prepared {
             started: deps.started,
             seen: deps.started,
         };
-        let generation = {
+        let in_force = {
             let world = world.clone();
             move || world.load().config.generation.clone()
         };
         let beat =
-            nodes::beat(store.clone(), clock.clone(), deps.owner.clone(), node, generation, work.clone());
+            nodes::beat(store.clone(), clock.clone(), deps.owner.clone(), node, in_force, work.clone());
         tasks.spawn(beat);
-        spawn_stages(&tasks, &work, worker, &deps);
+        spawn_stages(&tasks, &work, worker, deps, &generations);
 
         let door = Intake {
             store: store.clone(),
@@ -188,17 +198,14 @@ impl Prepared {
             async move { door.take_from_bus(stop).await }
         });
         let hooks = web::hooks::routes(door, config.server.max_body);
-        // What people edit, as it was read for this generation.
-        let beside = config.paths.root.join("config.toml");
-        let sources = files::read_dir_over(crate::config::embedded(), &beside).0;
         let router = web::router(web::WebState {
-            sources: Arc::new(sources),
+            sources: generations.sources(),
             store: store.clone(),
             bus: bus.clone(),
             world,
+            generations: Some(generations.clone()),
             clock,
             metrics: Some(metrics),
-            token: config.server.token.clone(),
             hooks,
             shutdown: intake.clone(),
         });
@@ -216,6 +223,7 @@ impl Prepared {
         Ok(Running {
             address,
             store,
+            generations,
             intake,
             work,
             servers,
@@ -250,43 +258,57 @@ impl Running {
     }
 }
 
-/// Starts a task for each shard and each enabled account, one that hands them hints, and the sweeper.
-fn spawn_stages(tasks: &TaskTracker, stop: &CancellationToken, worker: Worker, deps: &deliver::Deps) {
-    let mut bells = Bells::default();
+/// Starts a task for each shard, the lanes, one that hands them hints, the sweeper, and what follows changed files.
+fn spawn_stages(
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    worker: Worker,
+    deps: deliver::Deps,
+    generations: &Arc<Generations>,
+) {
+    let mut shards = Vec::new();
     for shard in 0..INBOUND_SHARDS {
         let bell = Arc::new(Notify::new());
         tasks.spawn(work_on(worker.clone(), shard, bell.clone(), stop.clone()));
-        bells.shards.push(bell);
+        shards.push(bell);
     }
-    for account in deps.world.load().config.accounts.values().filter(|account| account.enabled) {
-        let lane = deliver::Lane::new(account.id.clone(), deps.clone());
-        bells.accounts.insert(account.id.clone(), lane.waker());
-        tasks.spawn(deliver::run_lane(lane, stop.clone()));
-    }
-    tasks.spawn(ring(worker.bus.clone(), bells));
+    let lanes = Arc::new(Lanes::new(deps, tasks.clone(), stop.clone()));
+    lanes.adjust();
+    tasks.spawn(follow(generations.clone(), lanes.clone(), stop.clone()));
+    tasks.spawn(generation::watch::run(generations.clone(), stop.clone()));
+    tasks.spawn(generation::release::run(generations.clone(), worker.bus.clone(), stop.clone()));
+    tasks.spawn(ring(worker.bus.clone(), shards, lanes));
     tasks.spawn(sweep(worker.store, worker.bus, worker.clock, worker.world, stop.clone()));
 }
 
+/// Has the lanes follow the generation in force.
+async fn follow(generations: Arc<Generations>, lanes: Arc<Lanes>, stop: CancellationToken) {
+    let mut told = generations.told();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = told.changed() => if changed.is_err() { return },
+        }
+        lanes.adjust();
+    }
+}
+
 /// Hands hints to the tasks that they concern.
-async fn ring(bus: Arc<dyn Bus>, bells: Bells) {
+async fn ring(bus: Arc<dyn Bus>, shards: Vec<Arc<Notify>>, lanes: Arc<Lanes>) {
     while let Some(hint) = bus.next().await {
         match hint {
             Hint::Inbound { shard } => {
-                if let Some(bell) = bells.shards.get(usize::from(shard)) {
+                if let Some(bell) = shards.get(usize::from(shard)) {
                     bell.notify_one();
                 }
             }
             Hint::Outbound { account } => {
-                let Some(lane) = bells.accounts.get(&account) else { continue };
-                lane.wake();
-                if !lane.holds_lease() {
+                if lanes.wake(&account) == Some(false) {
                     bus.hint(Hint::Everyone { account }).await;
                 }
             }
             Hint::Everyone { account } => {
-                if let Some(lane) = bells.accounts.get(&account) {
-                    lane.wake();
-                }
+                lanes.wake(&account);
             }
         }
     }
@@ -377,44 +399,6 @@ async fn relay_all(store: &dyn Store, bus: &dyn Bus) {
                 return;
             }
         }
-    }
-}
-
-/// Notes the generation in the store's history. When it is a new one, open exceptions are looked at again: what a
-/// change of config or mapping has put right goes on by itself.
-async fn activate(store: &dyn Store, bus: &Arc<dyn Bus>, world: &World, now: Timestamp) {
-    let generation = world.config.generation.clone();
-    let note = async {
-        let active = store.get("config", "active").await?;
-        if active.as_ref().and_then(|value| value.get("generation")).and_then(|value| value.as_str())
-            == Some(&generation)
-        {
-            return Ok(());
-        }
-        let entry = json!({ "generation": generation, "at": now });
-        store.put("config", &format!("history/{now}"), entry.clone(), None).await?;
-        store.put("config", "active", entry, None).await?;
-        let query = ExceptionQuery { limit: Some(1000), ..ExceptionQuery::default() };
-        let open = store.exceptions(&query).await?;
-        let ids: Vec<i64> = open
-            .iter()
-            .filter(|exception| exception.intent.is_none())
-            .map(|exception| exception.id)
-            .collect();
-        if !ids.is_empty() {
-            tracing::info!(
-                count = ids.len(),
-                generation,
-                "a new generation: open exceptions are looked at again"
-            );
-            for hint in store.retry_exceptions(&ids, now).await? {
-                bus.hint(hint).await;
-            }
-        }
-        Ok::<(), crate::ports::StoreError>(())
-    };
-    if let Err(error) = note.await {
-        tracing::warn!(%error, "the config's generation could not be noted");
     }
 }
 

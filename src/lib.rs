@@ -25,6 +25,7 @@ pub mod config;
 pub mod connector;
 pub mod map;
 pub mod ports;
+pub mod generation;
 pub mod ingest;
 pub mod inbox;
 pub mod apply;

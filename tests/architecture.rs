@@ -14,7 +14,7 @@ const PURE: &[&str] =
     &["canonical", "diagnostic", "tables", "config", "connector", "map", "apply", "plan", "retry"];
 /// `ports` is traits and plain types: pure modules may know the types.
 const SHARED: &[&str] = &["ports"];
-const STAGES: &[&str] = &["ingest", "inbox", "process", "outbox", "deliver", "reconcile"];
+const STAGES: &[&str] = &["generation", "ingest", "inbox", "process", "outbox", "deliver", "reconcile"];
 /// Crates that compute and do nothing else.
 const DATA: &[&str] = &[
     "std",
@@ -303,6 +303,7 @@ const KNOWN_CRATES: &[&str] = &[
     "rustls",
     "lz4_flex",
     "miette",
+    "notify",
     "askama",
     "mime_guess",
     "http_body_util",

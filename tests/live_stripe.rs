@@ -18,7 +18,6 @@ use bytes::Bytes;
 use crossdock::app::{self, Prepared, Running};
 use crossdock::canonical::{AccountId, Body, ClientId, EntityId, IntentState, Order};
 use crossdock::cli::files;
-use crossdock::config::World as Loaded;
 use crossdock::connector::manifest::Signature;
 use crossdock::connector::signature;
 use crossdock::ports::{EntityRecord, ExceptionQuery, HttpRequest};
@@ -41,7 +40,7 @@ amount = { first = ["amount_capturable", "amount"], required = true }
 amount = { first = ["amount_received", "amount"], required = true }
 "#;
 
-fn config(folder: &Path, settings: &Settings, partners: &str, pay: &str) -> Loaded {
+fn config(folder: &Path, settings: &Settings, partners: &str, pay: &str) -> Prepared {
     let given = &settings.secrets;
     let text = format!(
         r#"
@@ -112,7 +111,7 @@ release     = {{ payment = ["authorised", "paid"] }}
     fs::write(mappings.join("event.toml"), OVERLAY).unwrap();
     let loaded = files::load(&folder.join("config.toml"));
     assert!(loaded.problems.is_empty(), "{:#?}", loaded.problems);
-    loaded.world.unwrap()
+    Prepared::of(loaded).unwrap()
 }
 
 /// What came of one order.
@@ -137,9 +136,9 @@ async fn goes_round(cut: Cut, hooks: bool) -> Outcome {
 
     let folder = tempfile::tempdir().unwrap();
     let base = format!("http://{}", partners.address());
-    let world = config(folder.path(), &settings, &base, &format!("http://{}", line.address));
-    let scheme = world.registry.get("stripe").unwrap().manifest.webhook.clone().unwrap().signature;
-    let running = Prepared { world }.start().await.unwrap();
+    let prepared = config(folder.path(), &settings, &base, &format!("http://{}", line.address));
+    let scheme = prepared.world.registry.get("stripe").unwrap().manifest.webhook.clone().unwrap().signature;
+    let running = prepared.start().await.unwrap();
     let hook = |account: &str| format!("http://{}/hooks/{account}", running.address);
     partners.deliver_to("shopify", &hook("shop"));
     partners.deliver_to("shiphero", &hook("east"));

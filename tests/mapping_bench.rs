@@ -85,7 +85,7 @@ fn put(folder: &Path, path: &str, text: &str) {
 async fn start(folder: &Path) -> Running {
     let loaded = files::load(&folder.join("config.toml"));
     assert_eq!(loaded.problems, []);
-    Prepared { world: loaded.world.unwrap() }.start().await.unwrap()
+    Prepared::of(loaded).unwrap().start().await.unwrap()
 }
 
 impl Place {

@@ -122,7 +122,7 @@ async fn every_body_ends_as_applied_or_as_a_named_exception_once() {
     assert!(bodies.len() >= 40, "only {} bodies", bodies.len());
     let temporary = tempfile::tempdir().unwrap();
     let loaded = files::load(&config(temporary.path()));
-    let running = Prepared { world: loaded.world.unwrap() }.start().await.unwrap();
+    let running = Prepared::of(loaded).unwrap().start().await.unwrap();
     let url = format!("http://{}/hooks/shop", running.address);
     let http = app::http().unwrap();
 

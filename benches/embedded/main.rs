@@ -59,7 +59,7 @@ async fn measure() {
     let address = warehouse::serve(seen.clone()).await;
     let loaded = files::load(&warehouse::write_config(folder.path(), &address));
     loaded.problems.iter().for_each(|problem| println!("{problem}"));
-    let running = Prepared { world: loaded.world.unwrap() }.start().await.unwrap();
+    let running = Prepared::of(loaded).unwrap().start().await.unwrap();
     let address = running.address.to_string();
 
     // A flood: all connections post as fast as they are answered.

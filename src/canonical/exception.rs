@@ -32,6 +32,9 @@ pub struct Exception {
     pub raised: Timestamp,
     /// When it was resolved.
     pub resolved: Option<Timestamp>,
+    /// Who or what resolved it: `generation 1a2b3c4d5e6f`, what a person said, `dismissed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
 }
 
 /// A timer that planning wrote. Due ones become messages to ourselves.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Failure, Globals, files, say};
 use crate::app;
-use crate::ports::{Http, HttpError, HttpRequest};
+use crate::ports::{Http, HttpError, HttpRequest, HttpResponse};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,17 +56,25 @@ impl Asking {
         let mut token = self.token.as_deref().map(SecretString::from);
         let base = match &self.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => match files::load(&globals.config).world {
-                Some(world) => {
-                    token = token.or(world.config.server.token);
-                    let mut listen = world.config.server.listen;
-                    if listen.ip().is_unspecified() {
-                        listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+            None => {
+                // A config that is wrong elsewhere still tells where the daemon listens.
+                let listen = match files::load(&globals.config).world {
+                    Some(world) => {
+                        token = token.or(world.config.server.token);
+                        Some(world.config.server.listen)
                     }
-                    format!("http://{listen}")
+                    None => files::listens(&globals.config),
+                };
+                match listen {
+                    Some(mut listen) => {
+                        if listen.ip().is_unspecified() {
+                            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+                        }
+                        format!("http://{listen}")
+                    }
+                    None => USUAL.to_owned(),
                 }
-                None => USUAL.to_owned(),
-            },
+            }
         };
         Ok(Client { http: app::http()?, base, token })
     }
@@ -89,12 +97,43 @@ impl Client {
         self.ask("POST", path, Some(body)).await
     }
 
+    /// The answer to a request that changes something and whose refusal is an answer of the same form.
+    ///
+    /// # Errors
+    /// As for [`Client::get`].
+    pub async fn change<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Failure> {
+        let answer = self.send("POST", path, Some(body)).await?;
+        if answer.status == 422
+            && let Ok(refused) = serde_json::from_slice(&answer.body)
+        {
+            return Ok(refused);
+        }
+        self.read(&answer)
+    }
+
+    /// The answer to a question as text.
+    ///
+    /// # Errors
+    /// As for [`Client::get`].
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let answer = self.send("GET", path, None).await?;
+        if (200..300).contains(&answer.status) {
+            return Ok(String::from_utf8_lossy(&answer.body).into_owned());
+        }
+        Err(self.refused(answer.status, &answer.body))
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: &str,
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Failure> {
+        let answer = self.send(method, path, body).await?;
+        self.read(&answer)
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<HttpResponse, Failure> {
         let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
         if let Some(token) = &self.token {
             headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
@@ -108,7 +147,10 @@ impl Client {
             headers,
             body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
         };
-        let answer = self.http.send(request, PATIENCE).await.map_err(|error| self.unreached(&error))?;
+        self.http.send(request, PATIENCE).await.map_err(|error| self.unreached(&error))
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &HttpResponse) -> Result<T, Failure> {
         if (200..300).contains(&answer.status) {
             return serde_json::from_slice(&answer.body).map_err(|error| {
                 Failure(format!("{} does not answer like a Crossdock: {error}", self.base))

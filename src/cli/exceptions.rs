@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::client::{self, Asking, query, table, time};
 use super::{Done, Failure, Globals, block_on, complain, say};
 use crate::canonical::Exception;
-use crate::ports::CauseRow;
+use crate::web::api::Titled;
 
 /// List what needs a person, show one exception, try them again. Asks the running daemon.
 #[derive(Debug, Args)]
@@ -26,6 +26,8 @@ enum What {
     Show(Show),
     /// Put exceptions back to work: by number, or all of a cause.
     Retry(Retry),
+    /// Print what is unmapped as rows of a list to fill in (CSV).
+    Export(Export),
     /// Say that nothing is to be done about exceptions on messages or accounts.
     Dismiss(Dismiss),
 }
@@ -52,6 +54,34 @@ struct List {
     limit: u32,
     #[command(flatten)]
     asking: Asking,
+}
+
+#[derive(Debug, Args)]
+struct Export {
+    /// `unknown_sku` (the default) or `unknown_word`.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only this cause.
+    #[arg(long)]
+    cause: Option<String>,
+    /// Only this client.
+    #[arg(long)]
+    client: Option<String>,
+    /// Only this account.
+    #[arg(long)]
+    account: Option<String>,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl Export {
+    async fn run(self, globals: &Globals) -> Done {
+        let pairs =
+            [("kind", self.kind), ("cause", self.cause), ("client", self.client), ("account", self.account)];
+        let path = format!("/api/v1/exceptions/export{}", query(&pairs));
+        say(self.asking.client(globals)?.text(&path).await?.trim_end());
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -91,7 +121,7 @@ struct Dismiss {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Page {
-    causes: Vec<CauseRow>,
+    causes: Vec<Titled>,
     exceptions: Vec<Exception>,
     next: Option<i64>,
 }
@@ -107,6 +137,7 @@ impl Exceptions {
                 What::List(list) => list.run(globals).await,
                 What::Show(show) => show.run(globals).await,
                 What::Retry(retry) => retry.run(globals).await,
+                What::Export(export) => export.run(globals).await,
                 What::Dismiss(dismiss) => dismiss.run(globals).await,
             }
         })?
@@ -136,14 +167,14 @@ impl List {
     }
 }
 
-fn by_cause(causes: &[CauseRow]) {
+fn by_cause(causes: &[Titled]) {
     if causes.is_empty() {
         complain("nothing needs a person");
         return;
     }
-    for cause in causes {
+    for Titled { title, row: cause } in causes {
         say(format_args!("{:>5}  {}  since {}", cause.count, cause.cause, time(Some(cause.since))));
-        say(format_args!("       {}", cause.message));
+        say(format_args!("       {title}"));
         if let Some(help) = &cause.help {
             say(format_args!("       {help}"));
         }
@@ -189,6 +220,7 @@ impl Show {
         row("cause", Some(exception.cause));
         row("raised", Some(time(Some(exception.raised))));
         row("resolved", exception.resolved.map(|at| time(Some(at))));
+        row("resolved by", exception.resolution);
         row("client", exception.client.map(|client| client.0));
         row("account", exception.account.map(|account| account.0));
         row("concerns", exception.entity.map(|entity| entity.0));

@@ -19,14 +19,17 @@ pub mod client;
 pub mod connector;
 pub mod exceptions;
 pub mod demo;
-pub mod files;
+pub mod messages;
 pub mod orders;
 pub mod run;
 pub mod sandbox;
 pub mod map;
 pub mod store;
 pub mod nodes;
+pub mod reload;
 pub mod webhook;
+
+pub use crate::generation::files;
 
 /// Links storefronts, warehouses, carriers and payment gateways, and keeps every order in step.
 #[derive(Debug, Parser)]
@@ -64,10 +67,16 @@ enum Command {
     Orders(orders::Orders),
     /// List what needs a person, show one exception, try them again.
     Exceptions(exceptions::Exceptions),
+    /// Show a recorded message, or map messages anew.
+    Messages(messages::Messages),
     /// Show the accounts: lane, limits, last contact.
     Accounts(accounts::Accounts),
     /// Show what stands on the message broker, or compare it with what should.
     Bus(bus::Bus),
+    /// Have the daemon read its files again now.
+    Reload(reload::Reload),
+    /// List what was in force when, or show files as they were.
+    Generations(reload::Generations),
     /// Try a webhook's signature.
     Webhook(webhook::Webhook),
     /// Bring the store to the newest form, look at it, copy it out, or move another one into it.
@@ -109,8 +118,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Map(command) => command.run(&globals),
         Command::Orders(command) => command.run(&globals),
         Command::Exceptions(command) => command.run(&globals),
+        Command::Messages(command) => command.run(&globals),
         Command::Accounts(command) => command.run(&globals),
         Command::Bus(command) => command.run(&globals),
+        Command::Reload(command) => command.run(&globals),
+        Command::Generations(command) => command.run(&globals),
         Command::Webhook(command) => command.run(&globals),
         Command::Store(command) => command.run(&globals),
         Command::Nodes(command) => command.run(&globals),

@@ -7,7 +7,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Done, Failure, Globals, block_on, complain, files};
 use crate::app::Prepared;
-use crate::config::World;
 use crate::telemetry;
 
 /// Run the daemon until SIGTERM or SIGINT. A second signal ends it at once.
@@ -24,20 +23,31 @@ impl Run {
         for problem in &loaded.problems {
             complain(problem);
         }
-        let Some(world) = loaded.world else {
+        let Some(prepared) = Prepared::of(loaded) else {
             return Err(Failure(format!("{} is not fit to run with", globals.config.display())));
         };
-        telemetry::start_logs(&world.config.log.filter, world.config.log.json)?;
-        block_on(serve(world))?
+        let log = &prepared.world.config.log;
+        telemetry::start_logs(&log.filter, log.json)?;
+        block_on(serve(prepared))?
     }
 }
 
-async fn serve(world: World) -> Done {
+async fn serve(prepared: Prepared) -> Done {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = Prepared { world }.start().await?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let running = prepared.start().await?;
     complain(format_args!("crossdock listens on http://{}", running.address));
-    either(&mut terminate, &mut interrupt).await;
+    loop {
+        tokio::select! {
+            () = either(&mut terminate, &mut interrupt) => break,
+            Some(()) = hang_up.recv() => {
+                if let Err(error) = running.generations.reload("signal").await {
+                    complain(format_args!("the files cannot be read again now: {error}"));
+                }
+            }
+        }
+    }
     tokio::select! {
         () = running.stop() => Ok(ExitCode::SUCCESS),
         () = either(&mut terminate, &mut interrupt) => {

@@ -219,7 +219,7 @@ pub struct PollSetting {
 }
 
 /// `[flow.NAME]`: what serves one client, and by which rules.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
     /// Its name.
     pub name: String,
@@ -269,7 +269,7 @@ impl Flow {
 }
 
 /// `release = { … }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseRule {
     /// Payment axis words that let an order go. Default `["authorised", "paid"]`; orders on `unpaid` terms go anyway.
     pub payment: Vec<String>,
@@ -278,7 +278,7 @@ pub struct ReleaseRule {
 }
 
 /// One route: which warehouses may have the orders that it fits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRule {
     /// Its name.
     pub name: String,
@@ -289,7 +289,7 @@ pub struct RouteRule {
 }
 
 /// One hold rule: when it fits, the order waits for a person.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldRule {
     /// Field of the order and condition: `total = { ge = "500 USD" }`, `ship_to.country = ["RU"]`, `tags = { contains = "check" }`.
     pub when: Vec<(String, Condition)>,
@@ -319,7 +319,7 @@ pub enum Condition {
 }
 
 /// SKU aliases of a flow (`skus = "lists/acme-skus.csv"`, columns account, theirs, ours, each).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SkuTable {
     /// The file, for messages.
     pub file: Option<String>,
@@ -357,7 +357,7 @@ pub enum RefundRule {
 }
 
 /// `[flow.NAME.stock]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StockRule {
     /// Reserve before release. Default true. A SKU for which no level was heard yet counts as in stock.
     pub reserve: bool,

@@ -67,6 +67,31 @@ impl Registry {
         self.connectors.values()
     }
 
+    /// The versions of each mapping (`shopify/order`), with those that overlays make of it.
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut add = |connector: &str, mapping: &str, whose: String, version: &str| {
+            all.entry(format!("{connector}/{mapping}")).or_default().insert(whose + version);
+        };
+        for (name, connector) in &self.connectors {
+            for (mapping, inbound) in &connector.inbound {
+                add(name, mapping, "in ".to_owned(), inbound.version());
+            }
+            for (mapping, outbound) in &connector.outbound {
+                add(name, mapping, "out ".to_owned(), outbound.version());
+            }
+        }
+        let whose = |variant: &Variant| format!("{:?} {:?} ", variant.client, variant.account);
+        for (variant, inbound) in &self.inbound {
+            add(&variant.connector, &variant.mapping, whose(variant), inbound.version());
+        }
+        for (variant, outbound) in &self.outbound {
+            add(&variant.connector, &variant.mapping, whose(variant), outbound.version());
+        }
+        all
+    }
+
     /// The mapping of what `account` says, with the overlays of `client` and then of the account over it.
     #[must_use]
     pub fn inbound_for(

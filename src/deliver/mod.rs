@@ -10,6 +10,7 @@ pub mod bucket;
 pub mod call;
 pub mod find;
 mod lane;
+mod lanes;
 mod lease;
 pub mod limiter;
 pub mod seal;
@@ -20,6 +21,7 @@ mod status;
 pub mod token;
 
 pub use lane::{Lane, LaneStep, Waker, run_lane};
+pub use lanes::Lanes;
 pub use seal::Seal;
 pub use send::digest_of;
 pub use shared::{Deps, Shared, View};

@@ -171,6 +171,7 @@ impl Shared {
             intent: None,
             raised: self.now(),
             resolved: None,
+            resolution: None,
         }
     }
 

@@ -138,6 +138,7 @@ fn exception(received: &Received, dead: &Dead, now: Timestamp) -> Exception {
         intent: None,
         raised: now,
         resolved: None,
+        resolution: None,
     }
 }
 

@@ -149,6 +149,7 @@ pub(super) fn trouble(order: &Order, kind: &str, cause: String, message: String)
         intent: None,
         raised: jiff::Timestamp::UNIX_EPOCH,
         resolved: None,
+        resolution: None,
     })
 }
 

@@ -19,12 +19,18 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::canonical::fact::Header;
-use crate::canonical::{Body, EntityId, Exception, Fact, Intent, IntentId, Order, Stock, Timer};
+use crate::canonical::{AccountId, Body, EntityId, Exception, Fact, Intent, IntentId, Order, Stock, Timer};
 use crate::config::model::{Config, Flow};
 
 pub use content::{NoContent, content, stock_content};
 pub use order::plan_order;
 pub use stock::plan_stock;
+
+/// Whether the flow has a name of ours for what the storefront calls `theirs`.
+#[must_use]
+pub fn knows_sku(flow: &Flow, storefront: &AccountId, theirs: &str) -> bool {
+    sku::ours(flow, storefront, theirs).is_some()
+}
 
 /// What came of planning.
 #[derive(Debug, Clone, PartialEq)]

@@ -116,7 +116,14 @@ pub trait Store: Send + Sync {
 
     // --- people
 
-    /// Puts messages of exceptions back to pending, and wakes entities of exceptions; by exception number.
+    /// Puts settled messages back to pending, if their bodies are still kept, behind everything else of their shard
+    /// (priority 2). What stands about them stays until they are settled again. Hints tell which shards got work.
+    async fn reopen(&self, messages: &[MessageId]) -> Result<Vec<Hint>, StoreError>;
+    /// Which entities each of these messages may have told something, in the order given; more than did is no harm.
+    async fn heard(&self, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, StoreError>;
+    /// Puts messages of exceptions back to pending as [`Store::reopen`] does, and wakes entities of exceptions, also at
+    /// priority 2; by exception number. Exceptions about messages and of plans stay until the outcome is known; those of
+    /// refused intents are resolved.
     async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError>;
     /// Resolves exceptions on messages, accounts and facts without a subject without doing anything else: a person says
     /// that nothing is to be done. Those of plans and intents stay. Gives how many were resolved.

@@ -86,8 +86,11 @@ pub struct Message {
     pub content: NewMessage,
     /// Where it stands.
     pub state: MessageState,
-    /// How often it was worked on.
+    /// How often it was worked on. One that is pending and was worked on before is mapped anew: what it states now
+    /// takes the place of what it stated.
     pub attempts: u32,
+    /// The generation under which it was last worked on.
+    pub generation: Option<String>,
 }
 
 /// An entity as stored.
@@ -174,6 +177,10 @@ pub struct EntityWrite {
 pub struct Unit {
     /// When it was worked: stands on what it changes, raises and resolves.
     pub at: Timestamp,
+    /// The generation under which it was worked: stands on its messages. Empty for none.
+    pub generation: String,
+    /// Who or what resolves the exceptions that it resolves, in words.
+    pub by: String,
     /// Messages settled by it: their new states. When one of them is not pending any more, another commit did this work
     /// before: nothing of the unit is done, and it is answered as done without hints.
     pub messages: Vec<(MessageId, MessageState)>,
@@ -184,7 +191,8 @@ pub struct Unit {
     /// Exceptions on messages or accounts (those of entities stand in [`EntityWrite`]). An open one with the same
     /// cause, entity, message and intent is not raised twice.
     pub exceptions: Vec<Exception>,
-    /// Exceptions of these messages are resolved.
+    /// Exceptions about these messages are resolved, but for those that `exceptions` raises again: these stay as they are,
+    /// with their number and since when they stand.
     pub resolve_messages: Vec<MessageId>,
     /// Open exceptions with these causes that stand on no entity and no message (those of accounts) are resolved.
     pub resolve_causes: Vec<String>,

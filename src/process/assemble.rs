@@ -8,9 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::entity::{Told, fold};
 use super::read::{Reading, only_wakes};
+use super::remap;
 use crate::apply;
 use crate::canonical::fact::{Header, OURS};
-use crate::canonical::{AccountId, Body, ClientId, EntityId, Exception, ExternalRef, Fact, MessageId};
+use crate::canonical::{
+    AccountId, Body, ClientId, EntityId, Exception, ExternalRef, Fact, FactId, MessageId,
+};
 use crate::config::world::World;
 use crate::ports::{
     self, EntityRecord, EntityWrite, MessageState, NewMessage, Origin, Store, StoreError, Unit, Waiting,
@@ -27,14 +30,29 @@ struct Place {
     contradiction: Option<String>,
 }
 
+/// What a group of readings comes to.
+pub(super) struct Assembled {
+    pub(super) unit: Unit,
+    /// Messages whose facts, mapped anew, would leave commands behind that were sent because of the old ones.
+    pub(super) strays: Vec<(MessageId, Exception)>,
+}
+
 /// Makes one unit of each group of readings that share an entity.
 pub(super) async fn assemble(
     world: &World,
     store: &dyn Store,
-    readings: Vec<Reading>,
+    mut readings: Vec<Reading>,
     refused: &HashMap<MessageId, Vec<Exception>>,
     now: Timestamp,
-) -> Result<Vec<(Unit, Vec<Reading>)>, StoreError> {
+) -> Result<Vec<(Assembled, Vec<Reading>)>, StoreError> {
+    let mut records: HashMap<EntityId, EntityRecord> = HashMap::new();
+    let heard: BTreeSet<EntityId> =
+        readings.iter().flat_map(|reading| reading.heard.iter().cloned()).collect();
+    if !heard.is_empty() {
+        let heard: Vec<EntityId> = heard.into_iter().collect();
+        records.extend(store.load(&heard).await?.into_iter().map(|record| (record.id.clone(), record)));
+        readings.iter_mut().for_each(|reading| keep_what_was(reading, &records, refused));
+    }
     let mut places = subjects(world, &readings, refused);
     let names: Vec<ExternalRef> =
         places.iter().flat_map(|place| place.candidates.iter().chain(&place.links)).cloned().collect();
@@ -48,12 +66,12 @@ pub(super) async fn assemble(
 
     let ids: Vec<EntityId> =
         places.iter().filter_map(|place| place.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    let mut records: HashMap<EntityId, EntityRecord> = HashMap::new();
+    let ids: Vec<EntityId> = ids.into_iter().filter(|id| !records.contains_key(id)).collect();
     if !ids.is_empty() {
         records.extend(store.load(&ids).await?.into_iter().map(|record| (record.id.clone(), record)));
     }
 
-    let groups = group(readings.len(), &places);
+    let groups = group(&readings, &places);
     let mut places_of: Vec<Vec<Place>> = (0..readings.len()).map(|_| Vec::new()).collect();
     for place in places {
         places_of[place.reading].push(place);
@@ -110,6 +128,7 @@ fn contradiction(reading: &Reading, text: String, now: Timestamp) -> Exception {
         intent: None,
         raised: now,
         resolved: None,
+        resolution: None,
     }
 }
 
@@ -211,23 +230,25 @@ fn root(parent: &mut [usize], mut at: usize) -> usize {
 }
 
 /// Groups readings that share an entity, in the order of their first member.
-fn group(count: usize, places: &[Place]) -> Vec<Vec<usize>> {
-    let mut parent: Vec<usize> = (0..count).collect();
+fn group(readings: &[Reading], places: &[Place]) -> Vec<Vec<usize>> {
+    let mut parent: Vec<usize> = (0..readings.len()).collect();
     let mut first: HashMap<&EntityId, usize> = HashMap::new();
-    for place in places {
-        let Some(entity) = &place.entity else { continue };
+    let told = places.iter().filter_map(|place| Some((place.entity.as_ref()?, place.reading)));
+    let heard = readings.iter().enumerate();
+    let heard = heard.flat_map(|(index, reading)| reading.heard.iter().map(move |entity| (entity, index)));
+    for (entity, reading) in told.chain(heard) {
         match first.get(entity) {
             Some(other) => {
-                let (a, b) = (root(&mut parent, *other), root(&mut parent, place.reading));
+                let (a, b) = (root(&mut parent, *other), root(&mut parent, reading));
                 parent[a.max(b)] = a.min(b);
             }
             None => {
-                first.insert(entity, place.reading);
+                first.insert(entity, reading);
             }
         }
     }
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for index in 0..count {
+    for index in 0..readings.len() {
         groups.entry(root(&mut parent, index)).or_default().push(index);
     }
     groups.into_values().collect()
@@ -241,8 +262,11 @@ fn unit(
     records: &HashMap<EntityId, EntityRecord>,
     refused: &HashMap<MessageId, Vec<Exception>>,
     now: Timestamp,
-) -> Unit {
-    let mut unit = Unit { at: now, ..Unit::default() };
+) -> Assembled {
+    let generation = world.config.generation.clone();
+    let by = format!("generation {generation}");
+    let mut unit = Unit { at: now, generation, by, ..Unit::default() };
+    let mut strays = Vec::new();
     let mut told: BTreeMap<&EntityId, Told> = BTreeMap::new();
     let mut troubled: HashSet<MessageId> = HashSet::new();
     for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
@@ -277,9 +301,21 @@ fn unit(
             unit.waiting.push(Waiting { fact: fact.clone(), refs: place.candidates.clone(), deadline });
         }
     }
+    for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
+        for record in reading.heard.iter().filter_map(|entity| records.get(entity)) {
+            if states(record, reading.message) {
+                told.entry(&record.id).or_default().messages.insert(reading.message);
+            }
+        }
+    }
     for (entity, told) in told {
         let Some(record) = records.get(entity) else { continue };
+        let again = members.iter().filter_map(|index| readings[*index].as_ref());
+        let again: Vec<&Reading> = again.filter(|reading| reading.heard.contains(entity)).collect();
         let (write, mails, exception) = fold(world, record, told, now);
+        if let Some(write) = write.as_ref().filter(|write| !write.superseded.is_empty()) {
+            strays.extend(again.iter().filter_map(|reading| remap::strays(record, write, reading, now)));
+        }
         unit.exceptions.extend(exception);
         unit.entities.extend(write);
         unit.mail.extend(
@@ -290,11 +326,31 @@ fn unit(
         let state =
             if troubled.contains(&reading.message) { MessageState::Excepted } else { MessageState::Done };
         unit.messages.push((reading.message, state));
-        if state == MessageState::Done {
-            unit.resolve_messages.push(reading.message);
-        }
+        unit.resolve_messages.push(reading.message);
     }
-    unit
+    Assembled { unit, strays }
+}
+
+/// Whether the entity has facts in force that came in `message`.
+fn states(record: &EntityRecord, message: MessageId) -> bool {
+    record.facts.iter().any(|fact| fact.message == message)
+}
+
+/// A message that can only be read in part now keeps what it stated before, when that would be lost. One that is refused
+/// touches nothing.
+fn keep_what_was(
+    reading: &mut Reading,
+    records: &HashMap<EntityId, EntityRecord>,
+    refused: &HashMap<MessageId, Vec<Exception>>,
+) {
+    let stated: HashSet<FactId> = reading.facts.iter().map(|fact| fact.id).collect();
+    let known =
+        reading.heard.iter().filter_map(|entity| records.get(entity)).flat_map(|record| &record.facts);
+    let lost = known.filter(|fact| fact.message == reading.message).any(|fact| !stated.contains(&fact.id));
+    if refused.contains_key(&reading.message) || (!reading.exceptions.is_empty() && lost) {
+        reading.heard.clear();
+        reading.facts.clear();
+    }
 }
 
 /// A fact with no name to find its subject by. Stock levels that a storefront tells are observations of what we set
@@ -317,6 +373,7 @@ fn nobody(reading: &Reading, fact: &Fact, now: Timestamp) -> Option<Exception> {
         intent: None,
         raised: now,
         resolved: None,
+        resolution: None,
     })
 }
 

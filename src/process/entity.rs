@@ -237,6 +237,7 @@ fn broken(record: &EntityRecord, told: &Told, text: &str, now: Timestamp) -> Fol
         intent: None,
         raised: now,
         resolved: None,
+        resolution: None,
     };
     (None, Vec::new(), Some(exception))
 }
@@ -257,5 +258,6 @@ fn no_flow(id: &EntityId, client: &ClientId, storefront: &AccountId, now: Timest
         intent: None,
         raised: now,
         resolved: None,
+        resolution: None,
     }
 }

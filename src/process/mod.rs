@@ -7,8 +7,11 @@
 mod assemble;
 mod entity;
 mod read;
+mod remap;
 
-use std::collections::{BTreeMap, HashMap};
+pub use remap::{FORCED, Remapped, causes, remapped};
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -63,17 +66,31 @@ impl Worker {
             }
             open.push(reading);
         }
+        remap::look_up(self.store.as_ref(), &messages, &mut open).await?;
         let mut settled = 0;
         let mut refused: HashMap<MessageId, Vec<Exception>> = HashMap::new();
+        let mut forced = HashSet::new();
         for _ in 0..RACES {
             if open.is_empty() {
                 break;
             }
             let now = self.clock.now();
             let assembled = assemble::assemble(&world, self.store.as_ref(), open, &refused, now).await?;
-            let (units, readings): (Vec<_>, Vec<_>) = assembled.into_iter().unzip();
-            let committed = self.store.commit(units).await?;
             let mut again = Vec::new();
+            let (mut units, mut readings) = (Vec::new(), Vec::new());
+            for (assembled, group) in assembled {
+                let strays = remap::unwanted(self.store.as_ref(), assembled.strays, &mut forced).await?;
+                if strays.is_empty() {
+                    units.push(assembled.unit);
+                    readings.push(group);
+                } else {
+                    for (message, exception) in strays {
+                        refused.entry(message).or_default().push(exception);
+                    }
+                    again.extend(group);
+                }
+            }
+            let committed = self.store.commit(units).await?;
             for (outcome, group) in committed.into_iter().zip(readings) {
                 match outcome {
                     Committed::Done { hints } => {

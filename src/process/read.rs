@@ -36,6 +36,8 @@ pub(super) struct Reading {
     pub(super) exceptions: Vec<Exception>,
     /// Re-reads that it asks for: key and content of the rows.
     pub(super) rereads: Vec<(String, Value)>,
+    /// It was mapped before: these entities may have facts of it, whose place the present ones take.
+    pub(super) heard: Vec<EntityId>,
 }
 
 impl Reading {
@@ -48,6 +50,7 @@ impl Reading {
             facts: Vec::new(),
             exceptions: Vec::new(),
             rereads: Vec::new(),
+            heard: Vec::new(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Reading {
             intent: None,
             raised: now,
             resolved: None,
+            resolution: None,
         });
     }
 }

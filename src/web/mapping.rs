@@ -96,7 +96,7 @@ impl Tried {
 /// The files in force.
 #[must_use]
 pub fn active(web: &Shared) -> Arc<Sources> {
-    web.sources.clone()
+    web.generations.as_ref().map_or_else(|| web.sources.clone(), |generations| generations.sources())
 }
 
 /// Writes a mapping or an overlay beside the config, whole or not at all, after its check and its tests. What keeps it

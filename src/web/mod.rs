@@ -19,6 +19,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::sources::Sources;
 use crate::config::world::World;
+use crate::generation::Generations;
 use crate::ports::{Bus, Clock, Store};
 
 pub mod api;
@@ -29,6 +30,7 @@ pub mod decide;
 pub mod error;
 pub mod events;
 pub mod mapping;
+pub mod export;
 pub mod pretty;
 pub mod query;
 pub mod say;
@@ -42,14 +44,14 @@ pub struct WebState {
     pub bus: Arc<dyn Bus>,
     /// The generation in force: accounts, clients, connectors.
     pub world: Arc<ArcSwap<World>>,
-    /// The files of which that was made: connectors, mappings, lists.
+    /// The files of which that was made: connectors, mappings, lists. With `generations`, its own count.
     pub sources: Arc<Sources>,
+    /// The files that people edit, and the way to put changed ones into force; without them nothing can be changed here.
+    pub generations: Option<Arc<Generations>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Renders `/metrics`; without it that route answers 404.
     pub metrics: Option<PrometheusHandle>,
-    /// Token of console and API; without one, only this machine may ask.
-    pub token: Option<SecretString>,
     /// The webhook routes; they check signatures themselves and stand outside the log-in.
     pub hooks: Router,
     /// Ends the event streams.
@@ -62,13 +64,20 @@ pub struct Shared {
     bus: Arc<dyn Bus>,
     world: Arc<ArcSwap<World>>,
     sources: Arc<Sources>,
+    generations: Option<Arc<Generations>>,
     clock: Arc<dyn Clock>,
     metrics: Option<PrometheusHandle>,
-    token: Option<SecretString>,
     shutdown: CancellationToken,
     listeners: Arc<Semaphore>,
     /// The list of mappings with the state of their tests, and the generation that it is of.
     mappings: ArcSwapOption<(String, Vec<mapping::Row>)>,
+}
+
+impl Shared {
+    /// Token of console and API; without one, only this machine may ask.
+    fn token(&self) -> Option<SecretString> {
+        self.world.load().config.server.token.clone()
+    }
 }
 
 /// The state of the handlers.
@@ -76,16 +85,16 @@ pub type Web = Arc<Shared>;
 
 /// All routes of the daemon.
 pub fn router(state: WebState) -> Router {
-    let WebState { store, bus, world, sources, clock, metrics, token, hooks, shutdown } = state;
+    let WebState { store, bus, world, sources, generations, clock, metrics, hooks, shutdown } = state;
     let listeners = Arc::new(Semaphore::new(events::LISTENERS));
     let web: Web = Arc::new(Shared {
         store,
         bus,
         world,
         sources,
+        generations,
         clock,
         metrics,
-        token,
         shutdown,
         listeners,
         mappings: ArcSwapOption::empty(),

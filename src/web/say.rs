@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::canonical::fact::{Package, Part};
 use crate::canonical::{Body, Fact, Money};
+use crate::ports::CauseRow;
 
 /// A headline and what stands beside it.
 pub struct Said {
@@ -48,6 +49,25 @@ pub fn count(number: impl ToString + Copy, one: &str, many: &str) -> String {
     let number = number.to_string();
     let what = if number == "1" { one } else { many };
     format!("{number} {what}")
+}
+
+/// What stands behind exceptions of one cause, with how many wait for it: ``cancel_reason `chargeback`: 37 messages wait``.
+pub fn cause(row: &CauseRow) -> String {
+    let mut parts = row.cause.splitn(4, ':').skip(1);
+    let wait = |one: &str, many: &str| {
+        let verb = if row.count == 1 { "waits" } else { "wait" };
+        format!("{} {verb}", count(row.count, one, many))
+    };
+    match (row.kind.as_str(), parts.next(), parts.next(), parts.next()) {
+        ("unknown_word", Some(_), Some(field), Some(word)) => {
+            format!("{field} `{word}`: {}", wait("message", "messages"))
+        }
+        ("unknown_sku", Some(storefront), Some(sku), rest) if row.cause.starts_with("sku:") => {
+            let rest = rest.map(|rest| format!(":{rest}")).unwrap_or_default();
+            format!("SKU `{sku}{rest}` of {storefront}: {}", wait("order", "orders"))
+        }
+        _ => row.message.clone(),
+    }
 }
 
 /// What a fact says.

@@ -93,6 +93,8 @@ flaky! {
     fn refly(intent: IntentId, epoch: i64, at: Timestamp) -> bool;
     fn settle(settled: Vec<Settled>) -> Vec<Hint>;
     fn withdraw(intent: IntentId, note: &str, at: Timestamp) -> bool;
+    fn reopen(messages: &[MessageId]) -> Vec<Hint>;
+    fn heard(messages: &[MessageId]) -> Vec<Vec<EntityId>>;
     fn retry_exceptions(ids: &[i64], now: Timestamp) -> Vec<Hint>;
     fn dismiss_exceptions(ids: &[i64], at: Timestamp) -> u64;
     fn decide(intent: IntentId, remedy: Remedy, note: &str, at: Timestamp) -> Vec<Hint>;

@@ -181,6 +181,12 @@ impl Store for Fused<dyn Store> {
     async fn withdraw(&self, intent: IntentId, note: &str, at: Timestamp) -> Result<bool, StoreError> {
         fused!(self.withdraw(intent, note, at))
     }
+    async fn reopen(&self, messages: &[MessageId]) -> Result<Vec<Hint>, StoreError> {
+        fused!(self.reopen(messages))
+    }
+    async fn heard(&self, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, StoreError> {
+        fused!(self.heard(messages))
+    }
     async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError> {
         fused!(self.retry_exceptions(ids, now))
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossdock::canonical::IntentState;
+use crossdock::canonical::{IntentState, MessageId};
 use crossdock::ports::Counts;
 use crossdock::sandbox::{AddressSpec, Expect, Fault, LineSpec, OrderSpec, Payment};
 
@@ -105,6 +105,9 @@ fn live(seed: u64) -> (Vec<String>, Toll) {
     // The daemon is up before the first order: its first poll looks back one hour only.
     stage.run(Duration::from_millis(50), &mut |_| false);
     let mut todo = Vec::new();
+    // In every third history people change files meanwhile, and have messages mapped anew.
+    let mut hands = Dice(seed ^ 0xed17);
+    let edits = hands.below(3) == 0;
     for _ in 0..=dice.below(2) {
         let (spec, then) = script(&mut dice);
         let now = crossdock::ports::Clock::now(stage.clock.as_ref());
@@ -120,12 +123,22 @@ fn live(seed: u64) -> (Vec<String>, Toll) {
             }
         }
         stage.run(Duration::from_millis(dice.below(5000)), &mut |_| false);
+        if edits {
+            reload(&mut stage, &mut hands);
+        }
     }
     todo.sort_by_key(|(at, ..)| *at);
     for (at, id, then) in todo {
         let now = crossdock::ports::Clock::now(stage.clock.as_ref());
         let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-        stage.run(wait, &mut |_| false);
+        if edits {
+            let part = u64::try_from(wait.as_millis()).unwrap() * hands.below(4) / 4;
+            stage.run(Duration::from_millis(part), &mut |_| false);
+            reload(&mut stage, &mut hands);
+            stage.run(wait - Duration::from_millis(part), &mut |_| false);
+        } else {
+            stage.run(wait, &mut |_| false);
+        }
         let now = crossdock::ports::Clock::now(stage.clock.as_ref());
         let mut partners = stage.partners.lock().unwrap();
         partners.advance(now);
@@ -138,6 +151,19 @@ fn live(seed: u64) -> (Vec<String>, Toll) {
         .unwrap();
     }
     stage.run(Duration::from_mins(1), &mut |_| false);
+    if edits {
+        reload(&mut stage, &mut hands);
+        stage.run(Duration::from_millis(hands.below(60_000)), &mut |_| false);
+        // A crash in the middle of it is over with the next start, which does it again.
+        for _ in 0..5 {
+            let before = stage.crashed;
+            stage.reload(town::shared(), &[]);
+            stage.run(Duration::from_millis(100), &mut |_| false);
+            if stage.crashed == before {
+                break;
+            }
+        }
+    }
     // The world comes to rest: what was lost must be found, what was unknown looked up.
     stage.partners.lock().unwrap().set_faulty(false);
     let mut look = jiff::Timestamp::MIN;
@@ -157,6 +183,14 @@ fn live(seed: u64) -> (Vec<String>, Toll) {
     }
     let found = if done { Vec::new() } else { wrong(&stage) };
     (found, Toll::of(&stage))
+}
+
+/// Other files come into force, and a few messages are mapped anew.
+fn reload(stage: &mut Stage, hands: &mut Dice) {
+    let generation = if hands.below(2) == 0 { town::other() } else { town::shared() };
+    let again: Vec<MessageId> =
+        (0..hands.below(6)).map(|_| MessageId(1 + i64::try_from(hands.below(60)).unwrap())).collect();
+    stage.reload(generation, &again);
 }
 
 /// What is not as it should be, on both sides.

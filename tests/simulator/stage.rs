@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use crossdock::canonical::AccountId;
+use crossdock::canonical::{AccountId, MessageId};
 use crossdock::config::world::World as Generation;
 use crossdock::deliver::{Deps, Lane};
 use crossdock::ingest::backlog::Backlog;
 use crossdock::ingest::webhook::Intake;
 use crossdock::io::bus::embedded::EmbeddedBus;
 use crossdock::outbox;
-use crossdock::ports::{Bus, Clock, Hint, Http, HttpError, HttpRequest, HttpResponse, INBOUND_SHARDS, Store};
+use crossdock::ports::{
+    Bus, Clock, ExceptionQuery, Hint, Http, HttpError, HttpRequest, HttpResponse, INBOUND_SHARDS, Store,
+};
 use crossdock::process::Worker;
 use crossdock::sandbox::{Delivery, Reply, World};
 use jiff::{SignedDuration, Timestamp};
@@ -265,6 +267,27 @@ impl Stage {
             }
             self.clock.reach(next.max(self.clock.now() + Duration::from_millis(1)).min(end));
         }
+    }
+
+    /// Another generation comes into force between two rounds: what waits is looked at again, and the messages `again`
+    /// are mapped anew.
+    pub fn reload(&mut self, generation: Generation, again: &[MessageId]) {
+        self.generation.store(Arc::new(generation));
+        let Some(life) = &self.life else { return };
+        let now = self.clock.now();
+        let work = async {
+            let query = ExceptionQuery { limit: Some(1000), ..ExceptionQuery::default() };
+            let open = life.store.exceptions(&query).await?;
+            let open: Vec<i64> = open.iter().filter(|one| one.intent.is_none()).map(|one| one.id).collect();
+            let mut hints = life.store.retry_exceptions(&open, now).await?;
+            hints.extend(life.store.reopen(again).await?);
+            for hint in hints {
+                life.bus.hint(hint).await;
+            }
+            Ok::<(), crossdock::ports::StoreError>(())
+        };
+        // A crash in the middle is dealt with by the next round; what was not put back is for the next reload.
+        let _ = poll_to_end(work, &life.fuse);
     }
 
     /// Hands a webhook to the daemon; gives the status of the answer.

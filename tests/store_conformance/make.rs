@@ -190,6 +190,7 @@ pub fn exception(cause: &str) -> Exception {
         intent: None,
         raised: at(5),
         resolved: None,
+        resolution: None,
     }
 }
 

@@ -45,12 +45,46 @@ pub async fn retry_puts_messages_back(place: Place) {
     assert!(store.backlog().await.unwrap().is_empty());
     let raised = open(&*store).await.remove(0);
     assert_eq!(store.retry_exceptions(&[raised.id, 99], at(9)).await.unwrap(), [Hint::Inbound { shard: 3 }]);
+    assert_eq!(open(&*store).await.len(), 1, "it stands until the outcome is known");
+    let again = store.pending(3, 10).await.unwrap().remove(0);
+    assert_eq!((again.attempts, again.content.priority), (1, 2), "behind what is new");
+    assert!(store.retry_exceptions(&[raised.id], at(9)).await.unwrap().is_empty(), "it is on its way");
+    // Still wrong in the same way: the same exception stands, and another that was is over.
+    let still = |causes: &[&str]| Unit {
+        messages: vec![(id, MessageState::Excepted)],
+        resolve_messages: vec![id],
+        exceptions: causes
+            .iter()
+            .map(|cause| Exception { message_id: Some(id), ..exception(cause) })
+            .collect(),
+        ..unit(vec![])
+    };
+    commit(&*store, still(&["unmapped:x", "unmapped:y"])).await;
+    store.reopen(&[id]).await.unwrap();
+    commit(&*store, still(&["unmapped:x"])).await;
+    let left = open(&*store).await;
+    assert_eq!((left.len(), left[0].id, left[0].raised), (1, raised.id, raised.raised));
+    // Right at last: what has put it right stands with it.
+    assert_eq!(
+        store.reopen(&[id, crossdock::canonical::MessageId(99)]).await.unwrap(),
+        [Hint::Inbound { shard: 3 }]
+    );
+    let right = Unit {
+        at: at(9),
+        generation: "1a2b".into(),
+        by: "generation 1a2b".into(),
+        messages: vec![(id, MessageState::Done)],
+        resolve_messages: vec![id],
+        ..unit(vec![])
+    };
+    commit(&*store, right).await;
     assert!(open(&*store).await.is_empty());
-    assert_eq!(store.pending(3, 10).await.unwrap()[0].attempts, 1);
-    assert!(store.retry_exceptions(&[raised.id], at(9)).await.unwrap().is_empty(), "it is resolved");
     let all =
         store.exceptions(&ExceptionQuery { resolved: true, ..ExceptionQuery::default() }).await.unwrap();
-    assert_eq!(all[0].resolved, Some(at(9)));
+    assert_eq!(all[1].resolved, Some(at(9)));
+    assert_eq!(all[1].resolution.as_deref(), Some("generation 1a2b"));
+    let done = store.message(id).await.unwrap().unwrap();
+    assert_eq!((done.generation.as_deref(), done.attempts), (Some("1a2b"), 4));
     // One of an entity has it planned again, and stays until the plan says otherwise.
     let on = Exception { entity: Some(order_id("1")), ..exception("sku:x") };
     commit(&*store, unit(vec![EntityWrite { exceptions: Some(vec![on]), ..write("1", 0) }])).await;

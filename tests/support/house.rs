@@ -57,9 +57,9 @@ impl House {
             store: store.clone(),
             bus: bus.clone(),
             world: Arc::new(ArcSwap::from_pointee(world)),
+            generations: None,
             clock: clock.clone(),
             metrics: None,
-            token: token.map(SecretString::from),
             hooks: axum::Router::new(),
             shutdown: stop.clone(),
         });
@@ -182,6 +182,7 @@ impl House {
             intent: Some(intent.id),
             raised: self.now,
             resolved: None,
+            resolution: None,
         });
         let settled = Settled {
             intent: intent.id,

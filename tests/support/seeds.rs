@@ -79,6 +79,7 @@ pub fn exception(
         intent: None,
         raised: house.ago(600),
         resolved: None,
+        resolution: None,
     }
 }
 

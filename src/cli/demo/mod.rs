@@ -84,8 +84,9 @@ impl Demo {
         }
         let loaded = files::load(&path);
         loaded.problems.iter().for_each(complain);
-        let world = loaded.world.ok_or_else(|| Failure("the demo's own config is wrong".to_owned()))?;
-        let running = Prepared { world }.start().await?;
+        let prepared =
+            Prepared::of(loaded).ok_or_else(|| Failure("the demo's own config is wrong".to_owned()))?;
+        let running = prepared.start().await?;
         if !running.store.counts().await?.phases.is_empty() {
             running.stop().await;
             return Err(Failure("the store has orders already; expected an empty one".to_owned()));

@@ -268,6 +268,7 @@ pub(super) fn no_subject(fact: &Fact, refs: &[ExternalRef], now: Timestamp) -> E
         intent: None,
         raised: now,
         resolved: None,
+        resolution: None,
     }
 }
 

@@ -15,11 +15,12 @@ use super::error::ApiError;
 mod accounts;
 mod exceptions;
 mod mappings;
+mod generations;
 mod messages;
 mod orders;
 mod system;
 
-pub use exceptions::{one as exception, page as exceptions_page};
+pub use exceptions::{Titled, one as exception, page as exceptions_page};
 pub use mappings::{messages as recorded, report as mapping_report};
 pub use messages::one as message;
 pub use orders::{page as orders_page, query as orders_query};
@@ -34,9 +35,11 @@ pub fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
         ("get", "/api/v1/orders/{name}", get(orders::show)),
         ("post", "/api/v1/orders/{name}/decisions", post(orders::decide)),
         ("get", "/api/v1/messages", get(mappings::recorded)),
+        ("post", "/api/v1/messages/remap", post(messages::remap)),
         ("get", "/api/v1/messages/{id}", get(messages::show)),
         ("get", "/api/v1/messages/{id}/body", get(messages::body)),
         ("get", "/api/v1/exceptions", get(exceptions::list)),
+        ("get", "/api/v1/exceptions/export", get(exceptions::export)),
         ("get", "/api/v1/exceptions/{id}", get(exceptions::show)),
         ("post", "/api/v1/exceptions/retry", post(exceptions::retry)),
         ("post", "/api/v1/exceptions/dismiss", post(exceptions::dismiss)),
@@ -45,6 +48,11 @@ pub fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
         ("post", "/api/v1/mappings/diff", post(mappings::compare)),
         ("get", "/api/v1/mappings/{connector}/{name}", get(mappings::show)),
         ("post", "/api/v1/mappings/{connector}/{name}/try", post(mappings::attempt)),
+        ("get", "/api/v1/generations", get(generations::list)),
+        ("post", "/api/v1/generations", post(generations::propose)),
+        ("post", "/api/v1/generations/reload", post(generations::reload)),
+        ("get", "/api/v1/generations/{generation}", get(generations::show)),
+        ("get", "/api/v1/generations/{generation}/file", get(generations::file)),
         ("get", "/api/v1/counts", get(system::counts)),
         ("get", "/api/v1/events", get(super::events::stream)),
         ("get", "/api/v1/openapi.json", get(system::openapi)),

@@ -65,7 +65,7 @@ struct Shell {
 impl Shell {
     fn new(web: &Shared, here: &'static str, counts: &Counts) -> Self {
         let exceptions = counts.exceptions.iter().map(|(_, count)| count).sum();
-        Self { here, exceptions, signed_in: web.token.is_some(), notice: None }
+        Self { here, exceptions, signed_in: web.token().is_some(), notice: None }
     }
 }
 
@@ -153,7 +153,7 @@ async fn log_in(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Resu
     auth::same_origin(&web, &headers)?;
     let form = form(&body, &["token", "next"])?;
     let next = own_path(form.text("next"));
-    let Some(token) = &web.token else { return Ok(Redirect::to(&next).into_response()) };
+    let Some(token) = &web.token() else { return Ok(Redirect::to(&next).into_response()) };
     if !auth::is_token(token, &form.text("token").unwrap_or_default()) {
         tracing::warn!("a log-in with a wrong token");
         let page = render(&LogIn { next, wrong: true })?;

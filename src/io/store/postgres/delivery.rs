@@ -332,7 +332,7 @@ pub(super) async fn end(
     tx.run(SETTLE, values![row.n, intent_in(state), nanos(due), error.map(clean)]).await?;
     moved(tx, &row.command, row.state, state);
     if state.settled() {
-        exceptions::resolve_intent(tx, intent, at).await?;
+        exceptions::resolve_intent(tx, intent, at, "the command came to its end").await?;
         if row.erased {
             tx.run(NO_REQUEST, values![row.n]).await?;
         }

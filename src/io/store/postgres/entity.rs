@@ -8,7 +8,9 @@ use tokio_postgres::Row;
 use super::codec::{Fault, get, id, key, small, statements, values, word};
 use super::exceptions;
 use super::link::{Batch, Tx};
-use crate::canonical::{AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId};
+use crate::canonical::{
+    AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
+};
 use crate::io::store::form::{class_out, instant, intent_out, kind_in, merge, number, unpack, unpack_json};
 use crate::ports::EntityRecord;
 
@@ -25,6 +27,8 @@ statements! {
         i.created, i.sent_digest, i.error, z.content
         FROM entity e JOIN intent i ON i.entity = e.num LEFT JOIN frozen z ON z.intent = i.n
         WHERE e.id = ANY($1::text[]) ORDER BY i.n";
+    HEARD = "SELECT t.message, e.id FROM touched t JOIN entity e ON e.num = t.entity
+        WHERE t.message = ANY($1::int8[]) ORDER BY e.id";
     PAGE = "SELECT id FROM entity WHERE id > $1 AND kind = $2 ORDER BY id LIMIT $3";
 }
 
@@ -52,6 +56,19 @@ pub(super) async fn resolve(tx: &Tx<'_>, refs: &[ExternalRef]) -> Result<Vec<Opt
     for row in tx.rows(RESOLVE, values![scopes, kinds, ids]).await? {
         let place: usize = small(&row, 0)?;
         out[place] = Some(EntityId(get(&row, 1)?));
+    }
+    Ok(out)
+}
+
+/// The entities that heard from each of these messages.
+pub(super) async fn heard(tx: &Tx<'_>, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, Fault> {
+    let ids: Vec<i64> = messages.iter().map(|id| id.0).collect();
+    let mut out = vec![Vec::new(); ids.len()];
+    for row in tx.rows(HEARD, values![ids.clone()]).await? {
+        let message: i64 = get(&row, 0)?;
+        for (_, entities) in ids.iter().zip(&mut out).filter(|(id, _)| **id == message) {
+            entities.push(EntityId(get(&row, 1)?));
+        }
     }
     Ok(out)
 }

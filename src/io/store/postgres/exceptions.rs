@@ -42,25 +42,32 @@ statements! {
         ON CONFLICT (cause, (coalesce(entity, '')), (coalesce(about, 0)), (coalesce(intent, ''::bytea)))
             WHERE resolved IS NULL
         DO UPDATE SET kind = excluded.kind, message = excluded.message, help = excluded.help RETURNING id";
-    REPLACE = "UPDATE exception x SET resolved = k.at FROM unnest($1::text[], $2::int8[]) k (entity, at)
+    REPLACE = "UPDATE exception x SET resolved = k.at, resolution = nullif(k.by, '')
+        FROM unnest($1::text[], $2::int8[], $7::text[]) k (entity, at, by)
         WHERE x.entity = k.entity AND x.entity IS NOT NULL AND x.resolved IS NULL AND x.source = 1
         AND NOT EXISTS (SELECT 1 FROM unnest($3::text[], $4::text[], $5::int8[], $6::bytea[]) w (entity, cause, about, intent)
             WHERE w.entity = x.entity AND w.cause = x.cause AND w.about IS NOT DISTINCT FROM x.about
             AND w.intent IS NOT DISTINCT FROM x.intent)";
-    DISMISS = "UPDATE exception SET resolved = $2 WHERE id = ANY($1::int8[]) AND resolved IS NULL AND source IN (0, 3)";
-    RESOLVE_MESSAGES = "UPDATE exception x SET resolved = k.at FROM unnest($1::int8[], $2::int8[]) k (about, at)
-        WHERE x.about = k.about AND x.about IS NOT NULL AND x.resolved IS NULL";
-    RESOLVE_INTENTS = "UPDATE exception x SET resolved = k.at FROM unnest($1::bytea[], $2::int8[]) k (intent, at)
+    DISMISS = "UPDATE exception SET resolved = $2, resolution = 'dismissed'
+        WHERE id = ANY($1::int8[]) AND resolved IS NULL AND source IN (0, 3)";
+    RESOLVE_MESSAGES = "UPDATE exception x SET resolved = k.at, resolution = nullif(k.by, '')
+        FROM unnest($1::int8[], $2::int8[], $3::text[]) k (about, at, by)
+        WHERE x.about = k.about AND x.about IS NOT NULL AND x.resolved IS NULL
+        AND NOT EXISTS (SELECT 1 FROM unnest($4::int8[], $5::text[]) w (about, cause)
+            WHERE w.about = x.about AND w.cause = x.cause)";
+    RESOLVE_INTENTS = "UPDATE exception x SET resolved = k.at, resolution = nullif(k.by, '')
+        FROM unnest($1::bytea[], $2::int8[], $3::text[]) k (intent, at, by)
         WHERE x.intent = k.intent AND x.intent IS NOT NULL AND x.resolved IS NULL AND x.source = 2";
-    RESOLVE_CAUSES = "UPDATE exception x SET resolved = k.at FROM unnest($1::text[], $2::int8[]) k (cause, at)
+    RESOLVE_CAUSES = "UPDATE exception x SET resolved = k.at, resolution = nullif(k.by, '')
+        FROM unnest($1::text[], $2::int8[], $3::text[]) k (cause, at, by)
         WHERE x.cause = k.cause AND x.resolved IS NULL AND x.entity IS NULL AND x.about IS NULL";
-    ONE = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved
+    ONE = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved, resolution
         FROM exception WHERE id = $1 AND resolved IS NULL";
-    OPEN = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved
+    OPEN = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved, resolution
         FROM exception WHERE resolved IS NULL AND id < $1
         AND ($2::text IS NULL OR cause = $2) AND ($3::text IS NULL OR kind = $3)
         AND ($4::text IS NULL OR client = $4) AND ($5::text IS NULL OR account = $5) ORDER BY id DESC LIMIT $6";
-    ANY = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved
+    ANY = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved, resolution
         FROM exception WHERE id < $1
         AND ($2::text IS NULL OR cause = $2) AND ($3::text IS NULL OR kind = $3)
         AND ($4::text IS NULL OR client = $4) AND ($5::text IS NULL OR account = $5) ORDER BY id DESC LIMIT $6";
@@ -74,7 +81,7 @@ statements! {
 
 /// Exceptions that are open on entities.
 pub(super) const ON_ENTITIES: &str = "SELECT id, cause, kind, message, help, account, client, entity, about, intent,
-    raised, resolved FROM exception WHERE entity = ANY($1::text[]) AND entity IS NOT NULL AND resolved IS NULL ORDER BY id";
+    raised, resolved, resolution FROM exception WHERE entity = ANY($1::text[]) AND entity IS NOT NULL AND resolved IS NULL ORDER BY id";
 
 /// What an open exception is unique by: cause, entity, message, intent.
 pub(super) type Same = (String, Option<String>, Option<i64>, Option<Vec<u8>>);
@@ -136,6 +143,7 @@ type Wanted = (Vec<String>, Vec<String>, Vec<Option<i64>>, Vec<Option<Vec<u8>>>)
 pub(super) struct Planned {
     entities: Vec<String>,
     at: Vec<i64>,
+    by: Vec<String>,
     wanted: Wanted,
 }
 
@@ -145,11 +153,12 @@ impl Planned {
         &mut self,
         entity: &EntityId,
         wanted: &[Exception],
-        at: Timestamp,
+        (at, by): (Timestamp, &str),
         raised: &mut Raised,
     ) {
         self.entities.push(key(&entity.0));
         self.at.push(nanos(at));
+        self.by.push(clean(by));
         for exception in wanted {
             let exception = Exception { entity: Some(entity.clone()), ..exception.clone() };
             let (cause, _, about, intent) = same(&exception);
@@ -164,7 +173,7 @@ impl Planned {
     pub(super) fn send(self, batch: &mut Batch) {
         if !self.entities.is_empty() {
             let (entity, cause, about, intent) = self.wanted;
-            batch.add(REPLACE, values![self.entities, self.at, entity, cause, about, intent]);
+            batch.add(REPLACE, values![self.entities, self.at, entity, cause, about, intent, self.by]);
         }
     }
 }
@@ -172,33 +181,47 @@ impl Planned {
 /// What is resolved by message, by intent and by cause.
 #[derive(Default)]
 pub(super) struct Resolved {
-    messages: (Vec<i64>, Vec<i64>),
-    intents: (Vec<Vec<u8>>, Vec<i64>),
-    causes: (Vec<String>, Vec<i64>),
+    messages: (Vec<i64>, Vec<i64>, Vec<String>),
+    /// What is raised again about these messages stays.
+    again: (Vec<i64>, Vec<String>),
+    intents: (Vec<Vec<u8>>, Vec<i64>, Vec<String>),
+    causes: (Vec<String>, Vec<i64>, Vec<String>),
 }
 
 impl Resolved {
-    pub(super) fn message(&mut self, id: MessageId, at: Timestamp) {
+    /// Resolves what stands about the message, but for what `raised` says again.
+    pub(super) fn message(&mut self, id: MessageId, raised: &[Exception], at: Timestamp, by: &str) {
         self.messages.0.push(id.0);
         self.messages.1.push(nanos(at));
+        self.messages.2.push(clean(by));
+        for exception in raised.iter().filter(|one| one.message_id == Some(id)) {
+            self.again.0.push(id.0);
+            self.again.1.push(key(&exception.cause));
+        }
     }
-    pub(super) fn intent(&mut self, id: IntentId, at: Timestamp) {
+    pub(super) fn intent(&mut self, id: IntentId, at: Timestamp, by: &str) {
         self.intents.0.push(id.0.to_vec());
         self.intents.1.push(nanos(at));
+        self.intents.2.push(clean(by));
     }
-    pub(super) fn cause(&mut self, cause: &str, at: Timestamp) {
+    pub(super) fn cause(&mut self, cause: &str, at: Timestamp, by: &str) {
         self.causes.0.push(key(cause));
         self.causes.1.push(nanos(at));
+        self.causes.2.push(clean(by));
+    }
+    /// What stands about messages: before facts wait, since one whose exception is over waits anew.
+    pub(super) fn send_messages(&mut self, batch: &mut Batch) {
+        let (messages, again) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.again));
+        if !messages.0.is_empty() {
+            batch.add(RESOLVE_MESSAGES, values![messages.0, messages.1, messages.2, again.0, again.1]);
+        }
     }
     pub(super) fn send(self, batch: &mut Batch) {
-        if !self.messages.0.is_empty() {
-            batch.add(RESOLVE_MESSAGES, values![self.messages.0, self.messages.1]);
-        }
         if !self.intents.0.is_empty() {
-            batch.add(RESOLVE_INTENTS, values![self.intents.0, self.intents.1]);
+            batch.add(RESOLVE_INTENTS, values![self.intents.0, self.intents.1, self.intents.2]);
         }
         if !self.causes.0.is_empty() {
-            batch.add(RESOLVE_CAUSES, values![self.causes.0, self.causes.1]);
+            batch.add(RESOLVE_CAUSES, values![self.causes.0, self.causes.1, self.causes.2]);
         }
     }
 }
@@ -212,14 +235,9 @@ pub(super) async fn raise(tx: &Tx<'_>, source: Source, exception: Exception) -> 
     answers.first().and_then(|rows| rows.first()).map_or(Err(Fault::Overtaken), |row| get(row, 0))
 }
 
-pub(super) async fn resolve_message(tx: &Tx<'_>, id: MessageId, at: Timestamp) -> Result<(), Fault> {
-    tx.run(RESOLVE_MESSAGES, values![vec![id.0], vec![nanos(at)]]).await?;
-    Ok(())
-}
-
 /// The intent goes on: what settling it raised is resolved.
-pub(super) async fn resolve_intent(tx: &Tx<'_>, id: IntentId, at: Timestamp) -> Result<(), Fault> {
-    tx.run(RESOLVE_INTENTS, values![vec![id.0.to_vec()], vec![nanos(at)]]).await?;
+pub(super) async fn resolve_intent(tx: &Tx<'_>, id: IntentId, at: Timestamp, by: &str) -> Result<(), Fault> {
+    tx.run(RESOLVE_INTENTS, values![vec![id.0.to_vec()], vec![nanos(at)], vec![clean(by)]]).await?;
     Ok(())
 }
 
@@ -293,5 +311,6 @@ pub(super) fn read(row: &Row) -> Result<Exception, Fault> {
             .map(IntentId),
         raised: instant(get(row, 10)?),
         resolved: get::<Option<i64>>(row, 11)?.map(instant),
+        resolution: get(row, 12)?,
     })
 }

@@ -38,20 +38,21 @@ statements! {
     COUNTED = "SELECT account, what, n FROM counter ORDER BY account, what";
     BACKLOG = "SELECT a, sum(n)::int8 FROM tally WHERE area = 'backlog' GROUP BY a HAVING sum(n) > 0 ORDER BY a";
     PENDING = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
-        m.shard, m.context, m.state, m.attempts, b.data
+        m.shard, m.context, m.state, m.attempts, b.data, m.generation
         FROM message m LEFT JOIN body b ON b.message = m.id
         WHERE m.state = 0 AND m.shard = $1 ORDER BY m.priority, m.id LIMIT $2";
     MESSAGE = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
-        m.shard, m.context, m.state, m.attempts, b.data
+        m.shard, m.context, m.state, m.attempts, b.data, m.generation
         FROM message m LEFT JOIN body b ON b.message = m.id WHERE m.id = $1";
     MESSAGES = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
-        m.shard, m.context, m.state, m.attempts, b.data
+        m.shard, m.context, m.state, m.attempts, b.data, m.generation
         FROM body b JOIN message m ON m.id = b.message
         WHERE b.received >= $1 AND (b.received, b.message) < ($2::int8, $3::int8) AND m.mapping <> ''
         AND ($4::text IS NULL OR m.mapping = $4) AND ($5::text[] IS NULL OR m.account = ANY($5))
         ORDER BY b.received DESC, b.message DESC LIMIT $6";
-    STANDING = "SELECT state, account, shard, origin FROM message WHERE id = $1 FOR UPDATE";
+    STANDING = "SELECT state, account, shard, origin, attempts FROM message WHERE id = $1 FOR UPDATE";
     SET_STATE = "UPDATE message SET state = $2, attempts = attempts + $3 WHERE id = $1";
+    LATER = "UPDATE message SET priority = 2 WHERE id = $1";
     DROP_BODY = "DELETE FROM body WHERE message = $1";
     HAS_BODY = "SELECT 1 FROM body WHERE message = $1";
 }
@@ -199,6 +200,7 @@ fn read(row: &Row) -> Result<Message, Fault> {
         },
         state: word(row, 11, message_out)?,
         attempts: small(row, 12)?,
+        generation: get(row, 14)?,
     })
 }
 
@@ -208,10 +210,12 @@ pub(super) struct Standing {
     pub(super) account: AccountId,
     pub(super) shard: u16,
     pub(super) origin: Origin,
+    /// It was worked on before.
+    pub(super) again: bool,
 }
 
 impl Standing {
-    /// From four columns, the first of which is number `first`.
+    /// From five columns, the first of which is number `first`.
     pub(super) fn read(row: &Row, first: usize) -> Result<Self, Fault> {
         let shard: i16 = get(row, first + 2)?;
         Ok(Self {
@@ -219,6 +223,7 @@ impl Standing {
             account: AccountId(get(row, first + 1)?),
             shard: u16::try_from(shard).unwrap_or_default(),
             origin: word(row, first + 3, origin_out)?,
+            again: get::<i64>(row, first + 4)? > 0,
         })
     }
 
@@ -252,6 +257,13 @@ pub(super) async fn set_state(
     if was.origin == Origin::Fact && state == MessageState::Done {
         tx.run(DROP_BODY, values![id.0]).await?;
     }
+    Ok(())
+}
+
+/// Puts a settled message back to pending, behind what is more urgent.
+pub(super) async fn reopen(tx: &Tx<'_>, id: MessageId, was: &Standing) -> Result<(), Fault> {
+    set_state(tx, id, was, MessageState::Pending).await?;
+    tx.run(LATER, values![id.0]).await?;
     Ok(())
 }
 

@@ -247,6 +247,14 @@ impl Store for PostgresStore {
         transact!(*self.link, tx => delivery::withdraw(&tx, intent, note, at))
     }
 
+    async fn reopen(&self, messages: &[MessageId]) -> Result<Vec<Hint>, StoreError> {
+        transact!(*self.link, tx => people::reopen(&tx, messages))
+    }
+
+    async fn heard(&self, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, StoreError> {
+        transact!(*self.link, tx => entity::heard(&tx, messages))
+    }
+
     async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError> {
         transact!(*self.link, tx => people::retry(&tx, ids, now))
     }

@@ -9,7 +9,7 @@ use super::codec::{Fault, get, key, statements, values};
 use super::exceptions;
 use super::link::Tx;
 use super::{delivery, intake, waiting};
-use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState};
+use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState, MessageId};
 use crate::io::store::form::{count, instant, words};
 use crate::ports::{Counts, Exception, Hint, MessageState, NewMessage, OrderQuery, OrderRow, Remedy};
 
@@ -159,7 +159,7 @@ async fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mu
         match row.state {
             IntentState::Rejected => {
                 delivery::unfreeze(tx, &row, now).await?;
-                exceptions::resolve_intent(tx, intent, now).await?;
+                exceptions::resolve_intent(tx, intent, now, "tried again").await?;
                 work.tell(tx, &delivery::wake(&row, intent, now)?).await?;
                 work.accounts.insert(row.account);
                 return Ok(());
@@ -174,8 +174,7 @@ async fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mu
         && standing.state != MessageState::Pending
         && intake::has_body(tx, id).await?
     {
-        intake::set_state(tx, id, &standing, MessageState::Pending).await?;
-        exceptions::resolve_message(tx, id, now).await?;
+        intake::reopen(tx, id, &standing).await?;
         work.shards.insert(standing.shard);
         return Ok(());
     }
@@ -184,9 +183,25 @@ async fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mu
     {
         let generation = u64::try_from(now.as_millisecond()).unwrap_or_default();
         let account = AccountId(get(&row, 0)?);
-        work.tell(tx, &waiting::wake_entity(&account, entity, "replan", generation, now)?).await?;
+        let message = waiting::wake_entity(&account, entity, "replan", generation, now)?;
+        work.tell(tx, &NewMessage { priority: 2, ..message }).await?;
     }
     Ok(())
+}
+
+/// Puts settled messages back to pending.
+pub(super) async fn reopen(tx: &Tx<'_>, messages: &[MessageId]) -> Result<Vec<Hint>, Fault> {
+    let mut work = Work::default();
+    for id in messages {
+        if let Some(standing) = intake::standing(tx, *id).await?
+            && standing.state != MessageState::Pending
+            && intake::has_body(tx, *id).await?
+        {
+            intake::reopen(tx, *id, &standing).await?;
+            work.shards.insert(standing.shard);
+        }
+    }
+    Ok(work.hints())
 }
 
 pub(super) async fn decide(
@@ -204,12 +219,12 @@ pub(super) async fn decide(
         }
         (IntentState::Stuck, Remedy::SendAgain) => {
             delivery::end(tx, &row, intent, IntentState::Retry, at, Some(note), at).await?;
-            exceptions::resolve_intent(tx, intent, at).await?;
+            exceptions::resolve_intent(tx, intent, at, note).await?;
             work.accounts.insert(row.account.clone());
         }
         (IntentState::Rejected, Remedy::SendAgain) => {
             delivery::unfreeze(tx, &row, at).await?;
-            exceptions::resolve_intent(tx, intent, at).await?;
+            exceptions::resolve_intent(tx, intent, at, note).await?;
             work.accounts.insert(row.account.clone());
         }
         _ => return Ok(Vec::new()),

@@ -21,7 +21,7 @@ statements! {
     DELETE = "DELETE FROM waiting WHERE n = ANY($1::int8[])";
     DELETE_REFS = "DELETE FROM waiting_ref WHERE waiting = ANY($1::int8[])";
     /// Exceptions of waiting facts that no other waiting fact stands for.
-    RESOLVE_ALONE = "UPDATE exception x SET resolved = $2 WHERE x.id = ANY($1::int8[]) AND x.resolved IS NULL
+    RESOLVE_ALONE = "UPDATE exception x SET resolved = $2, resolution = 'what it belongs to came' WHERE x.id = ANY($1::int8[]) AND x.resolved IS NULL
         AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.exception = x.id AND w.exception IS NOT NULL)";
     OVERDUE = "SELECT n, data FROM waiting WHERE exception IS NULL AND deadline <= $1
         ORDER BY deadline, n LIMIT $2 FOR UPDATE SKIP LOCKED";

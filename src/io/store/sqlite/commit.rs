@@ -155,6 +155,22 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
         }
         stored.push(row);
     }
+    // Before facts wait: one whose exception is over waits anew. Nothing stands about a message that is worked on for the
+    // first time.
+    let first = |id: &MessageId| {
+        unit.messages
+            .iter()
+            .zip(&standings)
+            .any(|((known, _), standing)| known == id && standing.attempts == 0)
+    };
+    for id in unit.resolve_messages.iter().filter(|id| !first(id)) {
+        exceptions::resolve_message(tx, *id, &unit.exceptions, unit.at, &unit.by)?;
+    }
+    for ((id, _), standing) in unit.messages.iter().zip(&standings) {
+        if standing.attempts > 0 && standing.origin != Origin::Fact {
+            waiting::forget(tx, *id, &unit.waiting)?;
+        }
+    }
     // Before the names are linked: a name that this very unit links wakes the fact.
     for fact in &unit.waiting {
         if !waiting::wait(tx, fact)? {
@@ -170,17 +186,10 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
         .collect();
     let mut erased = false;
     for ((write, packed), row) in unit.entities.iter().zip(&ready.entities).zip(stored) {
-        erased |= step!(self::write(tx, unit.at, write, packed, row, &raw, &mut due));
-    }
-    for id in &unit.resolve_messages {
-        // What was never worked on has raised nothing.
-        let fresh = |((message, _), was): (&(MessageId, _), &Standing)| message == id && was.attempts == 0;
-        if !unit.messages.iter().zip(&standings).any(fresh) {
-            exceptions::resolve_message(tx, *id, unit.at)?;
-        }
+        erased |= step!(self::write(tx, unit, write, packed, row, &raw, &mut due));
     }
     for cause in &unit.resolve_causes {
-        exceptions::resolve_cause(tx, cause, unit.at)?;
+        exceptions::resolve_cause(tx, cause, unit.at, &unit.by)?;
     }
     for exception in &unit.exceptions {
         exceptions::raise(tx, Source::Unit, exception)?;
@@ -191,6 +200,9 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
     }
     for ((id, state), standing) in unit.messages.iter().zip(&standings) {
         intake::set_state(tx, *id, standing, *state)?;
+        if !unit.generation.is_empty() {
+            intake::worked(tx, *id, &unit.generation)?;
+        }
         if erased && *state == MessageState::Done {
             tx.run(DROP_BODY, params![id.0])?;
         }
@@ -224,13 +236,14 @@ impl Stored {
 /// Writes an entity. Gives whether its personal data was erased, so that nothing personal is kept of it any more.
 fn write(
     tx: &Tx<'_>,
-    at: Timestamp,
+    unit: &Unit,
     write: &EntityWrite,
     packed: &Packed,
     stored: Option<Stored>,
     raw: &[MessageId],
     due: &mut Due,
 ) -> Step<bool> {
+    let at = unit.at;
     let erased = stored.as_ref().is_some_and(|row| row.erased);
     let version = write.expected + 1;
     // Nothing stands under a new entity yet, and most of its names are new: they need not be looked up first.
@@ -250,6 +263,10 @@ fn write(
     for message in raw {
         tx.run(TOUCH, params![num, message.0])?;
     }
+    // Facts that waited for their subject come by themselves, long after their message.
+    for fact in write.facts.iter().filter(|fact| fact.message.0 > 0 && !raw.contains(&fact.message)) {
+        tx.run(TOUCH, params![num, fact.message.0])?;
+    }
     for name in &write.refs {
         step!(link(tx, num, fresh, &write.id, name, at, due));
     }
@@ -259,7 +276,7 @@ fn write(
         step!(link(tx, num, true, &write.id, &name, at, due));
     }
     if let Some(wanted) = write.exceptions.as_ref().filter(|wanted| !fresh || !wanted.is_empty()) {
-        exceptions::replace(tx, &write.id, wanted, at)?;
+        exceptions::replace(tx, &write.id, wanted, at, &unit.by)?;
     }
     for timer in &write.timers {
         waiting::set_timer(tx, timer)?;
@@ -434,7 +451,7 @@ fn put_intent(tx: &Tx<'_>, num: i64, intent: &Intent, at: Timestamp, due: &mut D
             if intent.state == IntentState::Withdrawn =>
         {
             withdraw(tx, n, &command, was)?;
-            exceptions::resolve_intent(tx, intent.id, at)?;
+            exceptions::resolve_intent(tx, intent.id, at, "the command is not wanted any more")?;
         }
         Some((_, state, _)) if state == intent.state => return Ok(Ok(())),
         Some(_) => return Ok(Err(Committed::Conflict)),

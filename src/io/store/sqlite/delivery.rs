@@ -337,7 +337,7 @@ pub(super) fn end(
     tx.run(SETTLE, params![row.n, intent_in(state), nanos(due), error])?;
     moved(tx, &row.command, row.state, state);
     if state.settled() {
-        exceptions::resolve_intent(tx, intent, at)?;
+        exceptions::resolve_intent(tx, intent, at, "the command came to its end")?;
         if row.erased {
             tx.run(NO_REQUEST, params![row.n])?;
         }

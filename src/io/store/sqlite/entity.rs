@@ -8,7 +8,9 @@ use super::codec::{
     unpack, unpack_json,
 };
 use super::exceptions;
-use crate::canonical::{AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId};
+use crate::canonical::{
+    AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
+};
 use crate::ports::EntityRecord;
 
 statements! {
@@ -22,6 +24,7 @@ statements! {
         i.created, i.sent_digest, i.error, z.content
         FROM intent i JOIN entity e ON e.num = i.entity LEFT JOIN frozen z ON z.intent = i.n
         WHERE i.entity = ?1 ORDER BY i.n";
+    HEARD = "SELECT e.id FROM touched t JOIN entity e ON e.num = t.entity WHERE t.message = ?1 ORDER BY e.id";
     ENTITIES = "SELECT id FROM entity WHERE id > ?1 AND kind = ?2 ORDER BY id LIMIT ?3";
 }
 
@@ -38,6 +41,11 @@ pub(super) fn holder(db: &Connection, name: &ExternalRef) -> Result<Option<(Enti
     first(db, RESOLVE, params![name.scope, name.kind, name.id], |row| {
         Ok((EntityId(row.get(0)?), row.get(1)?))
     })
+}
+
+/// The entities that heard from each of these messages.
+pub(super) fn heard(db: &Connection, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, Fault> {
+    messages.iter().map(|id| rows(db, HEARD, params![id.0], |row| Ok(EntityId(row.get(0)?)))).collect()
 }
 
 pub(super) fn load(db: &Connection, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {

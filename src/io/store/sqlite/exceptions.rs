@@ -39,22 +39,22 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     REWORD = "UPDATE exception SET kind = ?2, message = ?3, help = ?4 WHERE id = ?1";
     PLANNED = "SELECT id FROM exception WHERE entity = ?1 AND entity IS NOT NULL AND resolved IS NULL AND source = 1";
-    RESOLVE = "UPDATE exception SET resolved = ?2 WHERE id = ?1 AND resolved IS NULL";
-    DISMISS = "UPDATE exception SET resolved = ?2 WHERE id = ?1 AND resolved IS NULL AND source IN (0, 3)";
-    RESOLVE_MESSAGE = "UPDATE exception SET resolved = ?2 WHERE about = ?1 AND about IS NOT NULL AND resolved IS NULL";
-    RESOLVE_INTENT = "UPDATE exception SET resolved = ?2
+    RESOLVE = "UPDATE exception SET resolved = ?2, resolution = ?3 WHERE id = ?1 AND resolved IS NULL";
+    DISMISS = "UPDATE exception SET resolved = ?2, resolution = 'dismissed' WHERE id = ?1 AND resolved IS NULL AND source IN (0, 3)";
+    ABOUT = "SELECT id, cause FROM exception WHERE about = ?1 AND about IS NOT NULL AND resolved IS NULL";
+    RESOLVE_INTENT = "UPDATE exception SET resolved = ?2, resolution = ?3
         WHERE intent = ?1 AND intent IS NOT NULL AND resolved IS NULL AND source = 2";
-    RESOLVE_CAUSE = "UPDATE exception SET resolved = ?2
+    RESOLVE_CAUSE = "UPDATE exception SET resolved = ?2, resolution = ?3
         WHERE cause = ?1 AND resolved IS NULL AND entity IS NULL AND about IS NULL";
-    ON_ENTITY = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved
+    ON_ENTITY = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved, resolution
         FROM exception WHERE entity = ?1 AND entity IS NOT NULL AND resolved IS NULL ORDER BY id";
-    ONE = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved
+    ONE = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved, resolution
         FROM exception WHERE id = ?1 AND resolved IS NULL";
-    OPEN = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved
+    OPEN = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved, resolution
         FROM exception WHERE resolved IS NULL AND id < ?1
         AND (?2 IS NULL OR cause = ?2) AND (?3 IS NULL OR kind = ?3)
         AND (?4 IS NULL OR client = ?4) AND (?5 IS NULL OR account = ?5) ORDER BY id DESC LIMIT ?6";
-    ANY = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved
+    ANY = "SELECT id, cause, kind, message, help, account, client, entity, about, intent, raised, resolved, resolution
         FROM exception WHERE id < ?1
         AND (?2 IS NULL OR cause = ?2) AND (?3 IS NULL OR kind = ?3)
         AND (?4 IS NULL OR client = ?4) AND (?5 IS NULL OR account = ?5) ORDER BY id DESC LIMIT ?6";
@@ -106,6 +106,7 @@ pub(super) fn replace(
     entity: &EntityId,
     wanted: &[Exception],
     at: Timestamp,
+    by: &str,
 ) -> Result<(), Fault> {
     let before: Vec<i64> = rows(tx.db, PLANNED, params![entity.0], |row| row.get(0))?;
     let mut kept = Vec::with_capacity(wanted.len());
@@ -121,30 +122,49 @@ pub(super) fn replace(
         }
     }
     for id in before.into_iter().filter(|id| !kept.contains(id)) {
-        resolve(tx, id, at)?;
+        resolve(tx, id, at, by)?;
     }
     Ok(())
 }
 
-pub(super) fn resolve(tx: &Tx<'_>, id: i64, at: Timestamp) -> Result<(), Fault> {
-    tx.run(RESOLVE, params![id, nanos(at)])?;
+pub(super) fn resolve(tx: &Tx<'_>, id: i64, at: Timestamp, by: &str) -> Result<(), Fault> {
+    tx.run(RESOLVE, params![id, nanos(at), words(by)])?;
     Ok(())
 }
 
-pub(super) fn resolve_message(tx: &Tx<'_>, message: MessageId, at: Timestamp) -> Result<(), Fault> {
-    tx.run(RESOLVE_MESSAGE, params![message.0, nanos(at)])?;
+/// Resolves what stands about `message`, but for what `raised` says again.
+pub(super) fn resolve_message(
+    tx: &Tx<'_>,
+    message: MessageId,
+    raised: &[Exception],
+    at: Timestamp,
+    by: &str,
+) -> Result<(), Fault> {
+    let standing: Vec<(i64, String)> =
+        rows(tx.db, ABOUT, params![message.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (id, cause) in standing {
+        let again = |one: &Exception| one.message_id == Some(message) && one.cause == cause;
+        if !raised.iter().any(again) {
+            resolve(tx, id, at, by)?;
+        }
+    }
     Ok(())
+}
+
+/// Words, if there are any.
+fn words(by: &str) -> Option<&str> {
+    (!by.is_empty()).then_some(by)
 }
 
 /// The intent goes on: what settling it raised is resolved.
-pub(super) fn resolve_intent(tx: &Tx<'_>, intent: IntentId, at: Timestamp) -> Result<(), Fault> {
-    tx.run(RESOLVE_INTENT, params![intent.0, nanos(at)])?;
+pub(super) fn resolve_intent(tx: &Tx<'_>, intent: IntentId, at: Timestamp, by: &str) -> Result<(), Fault> {
+    tx.run(RESOLVE_INTENT, params![intent.0, nanos(at), words(by)])?;
     Ok(())
 }
 
 /// Resolves what stands on an account by its cause.
-pub(super) fn resolve_cause(tx: &Tx<'_>, cause: &str, at: Timestamp) -> Result<(), Fault> {
-    tx.run(RESOLVE_CAUSE, params![cause, nanos(at)])?;
+pub(super) fn resolve_cause(tx: &Tx<'_>, cause: &str, at: Timestamp, by: &str) -> Result<(), Fault> {
+    tx.run(RESOLVE_CAUSE, params![cause, nanos(at), words(by)])?;
     Ok(())
 }
 
@@ -203,5 +223,6 @@ fn read(row: &Row<'_>) -> Result<Exception, Fault> {
         intent: intent.map(IntentId),
         raised: instant(row.get(10)?),
         resolved: row.get::<_, Option<i64>>(11)?.map(instant),
+        resolution: row.get(12)?,
     })
 }

@@ -27,14 +27,14 @@ statements! {
     COUNTED = "SELECT account, what, n FROM counter ORDER BY account, what";
     BACKLOG = "SELECT a, n FROM tally WHERE area = 'backlog' AND n > 0 ORDER BY a";
     PENDING = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
-        m.shard, m.context, m.state, m.attempts, b.data
+        m.shard, m.context, m.state, m.attempts, b.data, m.generation
         FROM message m LEFT JOIN body b ON b.message = m.id
         WHERE m.state = 0 AND m.shard = ?1 ORDER BY m.priority, m.id LIMIT ?2";
     MESSAGE = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
-        m.shard, m.context, m.state, m.attempts, b.data
+        m.shard, m.context, m.state, m.attempts, b.data, m.generation
         FROM message m LEFT JOIN body b ON b.message = m.id WHERE m.id = ?1";
     MESSAGES = "SELECT m.id, m.account, m.origin, m.topic, m.mapping, m.event_id, m.headers, m.received, m.priority,
-        m.shard, m.context, m.state, m.attempts, b.data
+        m.shard, m.context, m.state, m.attempts, b.data, m.generation
         FROM body b INDEXED BY body_received CROSS JOIN message m ON m.id = b.message
         WHERE b.received >= ?1 AND (b.received, b.message) < (?2, ?3) AND m.mapping <> ''
         AND (?4 IS NULL OR m.mapping = ?4)
@@ -42,6 +42,8 @@ statements! {
         ORDER BY b.received DESC, b.message DESC LIMIT ?6";
     STANDING = "SELECT state, account, shard, origin, attempts FROM message WHERE id = ?1";
     SET_STATE = "UPDATE message SET state = ?2, attempts = attempts + ?3 WHERE id = ?1";
+    WORKED = "UPDATE message SET generation = ?2 WHERE id = ?1";
+    LATER = "UPDATE message SET priority = 2 WHERE id = ?1";
     DROP_BODY = "DELETE FROM body WHERE message = ?1";
     HAS_BODY = "SELECT 1 FROM body WHERE message = ?1";
     SHARD_PENDING = "SELECT 1 FROM message WHERE state = 0 AND shard = ?1 LIMIT 1";
@@ -172,6 +174,7 @@ fn read(row: &Row<'_>) -> Result<Message, Fault> {
         },
         state: message_out(row.get(11)?)?,
         attempts: row.get(12)?,
+        generation: row.get(14)?,
     })
 }
 
@@ -215,6 +218,19 @@ pub(super) fn set_state(
     if was.origin == Origin::Fact && state == MessageState::Done {
         tx.run(DROP_BODY, params![id.0])?;
     }
+    Ok(())
+}
+
+/// Notes the generation under which it was worked on.
+pub(super) fn worked(tx: &Tx<'_>, id: MessageId, generation: &str) -> Result<(), Fault> {
+    tx.run(WORKED, params![id.0, generation])?;
+    Ok(())
+}
+
+/// Puts a settled message back to pending, behind what is more urgent.
+pub(super) fn reopen(tx: &Tx<'_>, id: MessageId, was: &Standing) -> Result<(), Fault> {
+    set_state(tx, id, was, MessageState::Pending)?;
+    tx.run(LATER, params![id.0])?;
     Ok(())
 }
 

@@ -357,6 +357,16 @@ impl Store for SqliteStore {
         self.write(move |tx| delivery::withdraw(tx, intent, &note, at)).await
     }
 
+    async fn reopen(&self, messages: &[MessageId]) -> Result<Vec<Hint>, StoreError> {
+        let messages = messages.to_vec();
+        self.write(move |tx| people::reopen(tx, &messages)).await
+    }
+
+    async fn heard(&self, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, StoreError> {
+        let messages = messages.to_vec();
+        self.read(move |db| entity::heard(db, &messages)).await
+    }
+
     async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError> {
         let ids = ids.to_vec();
         self.write(move |tx| people::retry(tx, &ids, now)).await

@@ -9,7 +9,7 @@ use super::codec::{Fault, count, first, instant, rows, statements};
 use super::exceptions;
 use super::writer::Tx;
 use super::{delivery, intake, waiting};
-use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState};
+use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState, MessageId};
 use crate::io::store::form::words;
 use crate::ports::{Counts, Exception, Hint, MessageState, OrderQuery, OrderRow, Remedy};
 
@@ -154,7 +154,7 @@ fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mut Work
         match row.state {
             IntentState::Rejected => {
                 delivery::unfreeze(tx, &row, now)?;
-                exceptions::resolve_intent(tx, intent, now)?;
+                exceptions::resolve_intent(tx, intent, now, "tried again")?;
                 work.shards.insert(delivery::wake(tx, &row, intent, now)?);
                 work.accounts.insert(row.account);
                 return Ok(());
@@ -169,8 +169,7 @@ fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mut Work
         && standing.state != MessageState::Pending
         && intake::has_body(tx.db, id)?
     {
-        intake::set_state(tx, id, &standing, MessageState::Pending)?;
-        exceptions::resolve_message(tx, id, now)?;
+        intake::reopen(tx, id, &standing)?;
         work.shards.insert(standing.shard);
         return Ok(());
     }
@@ -178,10 +177,24 @@ fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mut Work
         && let Some(account) =
             first(tx.db, ENTITY_ACCOUNT, params![entity.0], |row| row.get(0).map(AccountId))?
     {
-        let generation = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        work.shards.insert(waiting::wake_entity(tx, &account, entity, "replan", generation, now)?);
+        work.shards.insert(waiting::replan(tx, &account, entity, now)?);
     }
     Ok(())
+}
+
+/// Puts settled messages back to pending.
+pub(super) fn reopen(tx: &Tx<'_>, messages: &[MessageId]) -> Result<Vec<Hint>, Fault> {
+    let mut work = Work::default();
+    for id in messages {
+        if let Some(standing) = intake::standing(tx.db, *id)?
+            && standing.state != MessageState::Pending
+            && intake::has_body(tx.db, *id)?
+        {
+            intake::reopen(tx, *id, &standing)?;
+            work.shards.insert(standing.shard);
+        }
+    }
+    Ok(work.hints())
 }
 
 pub(super) fn decide(
@@ -199,12 +212,12 @@ pub(super) fn decide(
         }
         (IntentState::Stuck, Remedy::SendAgain) => {
             delivery::end(tx, &row, intent, IntentState::Retry, at, Some(note), at)?;
-            exceptions::resolve_intent(tx, intent, at)?;
+            exceptions::resolve_intent(tx, intent, at, note)?;
             work.accounts.insert(row.account.clone());
         }
         (IntentState::Rejected, Remedy::SendAgain) => {
             delivery::unfreeze(tx, &row, at)?;
-            exceptions::resolve_intent(tx, intent, at)?;
+            exceptions::resolve_intent(tx, intent, at, note)?;
             work.accounts.insert(row.account.clone());
         }
         _ => return Ok(Vec::new()),

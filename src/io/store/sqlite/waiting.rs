@@ -11,9 +11,9 @@ use super::codec::{
 use super::exceptions::{self, Source};
 use super::writer::Tx;
 use super::{delivery, entity, intake};
-use crate::canonical::{AccountId, EntityId, ExternalRef, Fact};
+use crate::canonical::{AccountId, EntityId, ExternalRef, Fact, MessageId};
 use crate::io::store::form::{due_fact, message_of, no_subject};
-use crate::ports::{Hint, INBOUND_SHARDS, Timer, Waiting};
+use crate::ports::{Hint, INBOUND_SHARDS, NewMessage, Timer, Waiting};
 
 statements! {
     INSERT = "INSERT INTO waiting (fact, account, kind, message, deadline, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -23,6 +23,7 @@ statements! {
     INSERT_REF = "INSERT OR IGNORE INTO waiting_ref (scope, kind, id, waiting) VALUES (?1, ?2, ?3, ?4)";
     FOR_REF = "SELECT w.n, w.exception, w.data FROM waiting_ref r JOIN waiting w ON w.n = r.waiting
         WHERE r.scope = ?1 AND r.kind = ?2 AND r.id = ?3 ORDER BY w.n";
+    OF_MESSAGE = "SELECT n, fact FROM waiting WHERE message = ?1";
     DELETE = "DELETE FROM waiting WHERE n = ?1";
     DELETE_REFS = "DELETE FROM waiting_ref WHERE waiting = ?1";
     OVERDUE = "SELECT n, data FROM waiting WHERE exception IS NULL AND deadline <= ?1 ORDER BY deadline, n LIMIT ?2";
@@ -98,9 +99,9 @@ pub(super) fn wake(
         if let Some(id) = exception
             && first(tx.db, OTHERS, params![id], |_| Ok(()))?.is_none()
         {
-            exceptions::resolve(tx, id, at)?;
+            exceptions::resolve(tx, id, at, "what it belongs to came")?;
         }
-        shards.insert(tell(tx, &fact, owner, None, at)?);
+        shards.insert(tell(tx, &fact, owner, None, 0, at)?);
     }
     Ok(())
 }
@@ -111,9 +112,10 @@ fn tell(
     fact: &Fact,
     owner: &EntityId,
     context: Option<String>,
+    priority: u8,
     at: Timestamp,
 ) -> Result<u16, Fault> {
-    let message = message_of(fact, owner, context, at)?;
+    let message = NewMessage { priority, ..message_of(fact, owner, context, at)? };
     let shard = message.shard;
     intake::insert(tx, &intake::Ready::of(message)?)?;
     Ok(shard)
@@ -129,7 +131,33 @@ pub(super) fn wake_entity(
     at: Timestamp,
 ) -> Result<u16, Fault> {
     let fact = due_fact(account, entity, timer, generation, at);
-    tell(tx, &fact, entity, Some(entity.0.clone()), at)
+    tell(tx, &fact, entity, Some(entity.0.clone()), 0, at)
+}
+
+/// Has the entity planned again when there is nothing more urgent. Gives the shard.
+pub(super) fn replan(
+    tx: &Tx<'_>,
+    account: &AccountId,
+    entity: &EntityId,
+    at: Timestamp,
+) -> Result<u16, Fault> {
+    let generation = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    let fact = due_fact(account, entity, "replan", generation, at);
+    tell(tx, &fact, entity, Some(entity.0.clone()), 2, at)
+}
+
+/// The message is mapped anew: what waited because of it, and what it does not state any more, waits no longer.
+pub(super) fn forget(tx: &Tx<'_>, message: MessageId, stated: &[Waiting]) -> Result<(), Fault> {
+    let waiting = rows(tx.db, OF_MESSAGE, params![message.0], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?))
+    })?;
+    for (n, fact) in waiting {
+        if !stated.iter().any(|one| one.fact.id.0 == fact) {
+            tx.run(DELETE_REFS, params![n])?;
+            tx.run(DELETE, params![n])?;
+        }
+    }
+    Ok(())
 }
 
 /// How many facts wait.

@@ -13,7 +13,7 @@ use crate::ports::Unit;
 use super::our_name;
 
 statements! {
-    MESSAGES = "SELECT id, state, account, shard, origin FROM message WHERE id = ANY($1::int8[]) ORDER BY id FOR UPDATE";
+    MESSAGES = "SELECT id, state, account, shard, origin, attempts FROM message WHERE id = ANY($1::int8[]) ORDER BY id FOR UPDATE";
     ENTITIES = "SELECT id, num, version, erased, words, sort FROM entity WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE";
     /// Names that facts are to wait for: should another transaction link one just now, this waits for its end.
     HOLD = "INSERT INTO ref (scope, kind, id) SELECT DISTINCT k.scope, k.kind, k.id

@@ -83,8 +83,12 @@ statements! {
         WHERE excluded.generation > t.generation OR (excluded.generation = t.generation AND t.due IS NOT NULL)";
     EVENTS = "INSERT INTO event (ordinal, client, entity, version, name, data, at)
         SELECT nextval('event_ordinal'), k.* FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[]) k";
-    SET_STATES = "UPDATE message m SET state = k.state, attempts = m.attempts + 1
-        FROM unnest($1::int8[], $2::int2[]) k (id, state) WHERE m.id = k.id";
+    FORGET_REFS = "DELETE FROM waiting_ref r USING waiting w WHERE r.waiting = w.n
+        AND w.message = ANY($1::int8[]) AND NOT w.fact = ANY($2::bytea[])";
+    FORGET = "DELETE FROM waiting w WHERE w.message = ANY($1::int8[]) AND NOT w.fact = ANY($2::bytea[])";
+    SET_STATES = "UPDATE message m SET state = k.state, attempts = m.attempts + 1,
+        generation = coalesce(nullif(k.generation, ''), m.generation)
+        FROM unnest($1::int8[], $2::int2[], $3::text[]) k (id, state, generation) WHERE m.id = k.id";
     DROP_BODIES = "DELETE FROM body WHERE message = ANY($1::int8[])";
 }
 
@@ -115,7 +119,7 @@ rows!(NewIntents {
 rows!(Changed { n: i64, account: String, command: String, class: i16, args: String, state: i16, due: i64 });
 rows!(Timers { entity: String, kind: String, generation: i64, due: i64 });
 rows!(Events { client: String, entity: String, version: i64, name: String, data: String, at: i64 });
-rows!(States { id: i64, state: i16 });
+rows!(States { id: i64, state: i16, generation: String });
 
 #[derive(Default)]
 struct Facts {
@@ -173,6 +177,8 @@ pub(super) struct Written {
     planned: Planned,
     raised: Raised,
     resolved: Resolved,
+    /// Messages that were mapped anew.
+    anew: Vec<i64>,
     events: Events,
     states: States,
     bodies: Vec<i64>,
@@ -208,16 +214,19 @@ impl Written {
             .collect();
         let mut erased = false;
         for write in in_order(unit) {
-            erased |= self.write(tx, unit.at, write, &raw, known, &mut due)?;
+            erased |= self.write(tx, unit, write, &raw, known, &mut due)?;
         }
         for link in self.linked.iter_mut().filter(|link| link.unit == usize::MAX) {
             link.unit = number;
         }
         for id in &unit.resolve_messages {
-            self.resolved.message(*id, unit.at);
+            // Nothing stands about a message that is worked on for the first time.
+            if known.messages.get(&id.0).is_none_or(|standing| standing.again) {
+                self.resolved.message(*id, &unit.exceptions, unit.at, &unit.by);
+            }
         }
         for cause in &unit.resolve_causes {
-            self.resolved.cause(cause, unit.at);
+            self.resolved.cause(cause, unit.at, &unit.by);
         }
         for exception in &unit.exceptions {
             self.raised.add(Source::Unit, exception.clone());
@@ -226,7 +235,11 @@ impl Written {
         for (id, state) in &unit.messages {
             self.states.id.push(id.0);
             self.states.state.push(message_in(*state));
+            self.states.generation.push(clean(&unit.generation));
             if let Some(standing) = known.messages.get(&id.0) {
+                if standing.again && standing.origin != Origin::Fact {
+                    self.anew.push(id.0);
+                }
                 standing.tally(tx, *state);
                 // Facts of our own leave no body behind: the fact itself is stored.
                 if *state == MessageState::Done && (erased || standing.origin == Origin::Fact) {
@@ -242,12 +255,13 @@ impl Written {
     fn write(
         &mut self,
         tx: &Tx<'_>,
-        at: Timestamp,
+        unit: &Unit,
         write: &EntityWrite,
         raw: &[MessageId],
         known: &mut Known,
         due: &mut Due,
     ) -> Result<bool, Fault> {
+        let at = unit.at;
         let entity = key(&write.id.0);
         let erased = known.entities.get(&entity).is_some_and(|stored| stored.erased);
         let num = self.row(at, write, &entity, known)?;
@@ -258,7 +272,9 @@ impl Written {
             self.personal.data.push(pack_json(&write.personal)?);
         }
         self.facts(tx, num, &entity, write, erased, known)?;
-        for message in raw {
+        // Facts that waited for their subject come by themselves, long after their message.
+        let late = write.facts.iter().map(|fact| fact.message).filter(|id| id.0 > 0 && !raw.contains(id));
+        for message in raw.iter().copied().chain(late) {
             self.touched.one.push(num);
             self.touched.other.push(message.0);
         }
@@ -285,7 +301,7 @@ impl Written {
             }
         }
         if let Some(wanted) = &write.exceptions {
-            self.planned.add(&write.id, wanted, at, &mut self.raised);
+            self.planned.add(&write.id, wanted, (at, &unit.by), &mut self.raised);
         }
         for timer in &write.timers {
             self.timer(timer);
@@ -466,7 +482,7 @@ impl Written {
             }
             (Change::Withdraw, Some((n, state, command))) => {
                 self.withdraw(tx, n, state, &command);
-                self.resolved.intent(intent.id, at);
+                self.resolved.intent(intent.id, at, "the command is not wanted any more");
             }
             _ => {}
         }
@@ -509,6 +525,12 @@ impl Written {
     /// Adds the statements. Gives those whose answers must have a certain number of rows.
     pub(super) fn send(mut self, batch: &mut Batch) -> Vec<(usize, usize)> {
         let mut checks = Vec::new();
+        self.resolved.send_messages(batch);
+        if !self.anew.is_empty() {
+            let stated: Vec<Vec<u8>> = self.waits.keys().map(|id| id.0.to_vec()).collect();
+            batch.add(FORGET_REFS, values![self.anew.clone(), stated.clone()]);
+            batch.add(FORGET, values![std::mem::take(&mut self.anew), stated]);
+        }
         self.waits(batch);
         let (new, old, links) = (self.new.num.len(), self.old.num.len(), self.links.entity.len());
         if new > 0 {

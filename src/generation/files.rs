@@ -1,6 +1,7 @@
 //! Reads from disk what people edit, lays it over what the binary carries, and checks it as one.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -18,6 +19,8 @@ const MOST_DEPTH: usize = 8;
 /// What came of loading.
 #[derive(Debug)]
 pub struct Loaded {
+    /// The config file.
+    pub config: PathBuf,
     /// The generation; none when `config.toml` itself is wrong. A connector or mapping with an error is left out of it:
     /// what needs it waits as an exception, and the daemon goes on.
     pub world: Option<World>,
@@ -31,13 +34,21 @@ pub struct Loaded {
 #[must_use]
 pub fn load(config: &Path) -> Loaded {
     let (sources, mut problems) = read_dir_over(embedded(), config);
-    let (registry, found) = connector::load(&sources);
+    let (world, found) = check(&sources, config);
     problems.extend(found);
+    sort(&mut problems);
+    Loaded { config: config.to_owned(), world, sources, problems }
+}
+
+/// Checks `sources`, of which `config` is the config file. A connector or mapping with an error is left out.
+#[must_use]
+pub fn check(sources: &Sources, config: &Path) -> (Option<World>, Vec<Diagnostic>) {
+    let (registry, mut problems) = connector::load(sources);
     let name = file_name(config);
     let mut world = None;
     if sources.get(&name).is_some() {
         let read_secret = |path: &str| read_secret(config, path);
-        match config::load(&sources, &name, &registry, &environment, &read_secret) {
+        match config::load(sources, &name, &registry, &environment, &read_secret) {
             Ok(mut config_read) => {
                 config_read.paths.root = root(config);
                 let root = root(config);
@@ -54,10 +65,15 @@ pub fn load(config: &Path) -> Loaded {
             Err(found) => problems.extend(found),
         }
     }
+    sort(&mut problems);
+    (world, problems)
+}
+
+/// By file and place.
+pub(super) fn sort(problems: &mut [Diagnostic]) {
     problems.sort_by(|one, other| {
         (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column))
     });
-    Loaded { world, sources, problems }
 }
 
 /// The environment, which may hold secrets.
@@ -74,14 +90,18 @@ fn read_secret(config: &Path, path: &str) -> Result<String, String> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
-fn root(config: &Path) -> PathBuf {
+/// The folder in which `config` lies.
+#[must_use]
+pub fn root(config: &Path) -> PathBuf {
     match config.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
 }
 
-fn file_name(config: &Path) -> String {
+/// How `config` is called among the files of its generation.
+#[must_use]
+pub fn file_name(config: &Path) -> String {
     config.file_name().map_or_else(|| "config.toml".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
@@ -115,12 +135,63 @@ pub fn read_dir_over(mut sources: Sources, config: &Path) -> (Sources, Vec<Diagn
     (sources, problems)
 }
 
+/// Where the file that is called `path` among the files of a generation lies on disk; none for a name that no such file
+/// can have.
+pub(super) fn on_disk(sources: &Sources, config: &Path, path: &str) -> Option<PathBuf> {
+    let root = root(config);
+    let plain = |step: &str| {
+        !step.is_empty()
+            && !step.starts_with('.')
+            && !step.ends_with('~')
+            && !step.contains(['\\', '\0', ':'])
+    };
+    if !path.split('/').all(plain) {
+        return None;
+    }
+    let name = file_name(config);
+    if path == name {
+        return Some(config.to_owned());
+    }
+    let named = sources.get(&name).map(Named::in_config).unwrap_or_default();
+    let (top, rest) = path.split_once('/')?;
+    match top {
+        "connectors" => Some(root.join(named.connectors.as_deref().unwrap_or(top)).join(rest)),
+        "mappings" => Some(root.join(named.mappings.as_deref().unwrap_or(top)).join(rest)),
+        "lists" => Some(root.join(path)),
+        _ => named.lists.iter().any(|list| list == path).then(|| root.join(path)),
+    }
+}
+
+/// Files and folders that a generation is made of, and files with secrets.
+pub(super) fn places(sources: &Sources, config: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let root = root(config);
+    let named = sources.get(&file_name(config)).map(Named::in_config).unwrap_or_default();
+    let mut places = vec![config.to_owned()];
+    places.push(root.join(named.connectors.as_deref().unwrap_or("connectors")));
+    places.push(root.join(named.mappings.as_deref().unwrap_or("mappings")));
+    places.push(root.join("lists"));
+    places.extend(named.lists.iter().map(|list| root.join(list)));
+    (places, named.secrets.iter().map(|secret| root.join(secret)).collect())
+}
+
+/// Where the daemon of `config` listens, as far as the file can be read.
+#[must_use]
+pub fn listens(config: &Path) -> Option<SocketAddr> {
+    let text = read_text(config).ok()?;
+    let (root, _) = DeTable::parse_recoverable(&text);
+    let server =
+        root.get_ref().get("server")?.get_ref().as_table()?.get("listen")?.get_ref().as_str()?.parse();
+    server.ok()
+}
+
 /// What `config.toml` says of where other files lie, as far as it can be read.
 #[derive(Debug, Default)]
 struct Named {
     connectors: Option<String>,
     mappings: Option<String>,
     lists: Vec<String>,
+    /// Files of secrets: `{ file = "…" }`.
+    secrets: Vec<String>,
 }
 
 impl Named {
@@ -131,16 +202,24 @@ impl Named {
             let text = |key: &str| paths.get(key)?.get_ref().as_str().map(str::to_owned);
             (named.connectors, named.mappings) = (text("connectors"), text("mappings"));
         }
-        lists(root.get_ref(), &mut named.lists);
+        named.look(root.get_ref());
         named
     }
 }
 
-fn lists(table: &DeTable<'_>, found: &mut Vec<String>) {
-    for value in table.values() {
-        match value.get_ref() {
-            DeValue::String(text) if text.ends_with(".csv") => found.push(text.to_string()),
-            DeValue::Table(inner) => lists(inner, found),
+impl Named {
+    fn look(&mut self, table: &DeTable<'_>) {
+        for (key, value) in table {
+            self.value(key.get_ref(), value.get_ref());
+        }
+    }
+
+    fn value(&mut self, key: &str, value: &DeValue<'_>) {
+        match value {
+            DeValue::String(text) if text.ends_with(".csv") => self.lists.push(text.to_string()),
+            DeValue::String(text) if key == "file" => self.secrets.push(text.to_string()),
+            DeValue::Table(inner) => self.look(inner),
+            DeValue::Array(items) => items.iter().for_each(|item| self.value("", item.get_ref())),
             _ => {}
         }
     }
