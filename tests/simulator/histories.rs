@@ -106,7 +106,7 @@ fn live(seed: u64) -> (Vec<String>, Toll) {
     stage.run(Duration::from_millis(50), &mut |_| false);
     let mut todo = Vec::new();
     // In every third history people change files meanwhile, and have messages mapped anew.
-    let mut hands = Dice(seed ^ 0xed17);
+    let mut hands = Dice::new(seed ^ 0xed17);
     let edits = hands.below(3) == 0;
     for _ in 0..=dice.below(2) {
         let (spec, then) = script(&mut dice);
