@@ -125,6 +125,7 @@ impl Prepared {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running then.
+    #[expect(clippy::too_many_lines, reason = "the parts, one after the other")]
     pub async fn start(self) -> Result<Running, StartError> {
         let config = self.world.config.clone();
         let Opened { store, key, lock } = storage::open(&config.store, config.intake.queue).await?;

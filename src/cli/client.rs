@@ -54,26 +54,25 @@ impl Asking {
     /// When no HTTP client can be made.
     pub fn client(&self, globals: &Globals) -> Result<Client, Failure> {
         let mut token = self.token.as_deref().map(SecretString::from);
-        let base = match &self.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => {
-                // A config that is wrong elsewhere still tells where the daemon listens.
-                let listen = match files::load(&globals.config).world {
-                    Some(world) => {
-                        token = token.or(world.config.server.token);
-                        Some(world.config.server.listen)
-                    }
-                    None => files::listens(&globals.config),
-                };
-                match listen {
-                    Some(mut listen) => {
-                        if listen.ip().is_unspecified() {
-                            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-                        }
-                        format!("http://{listen}")
-                    }
-                    None => USUAL.to_owned(),
+        let base = if let Some(url) = &self.url {
+            url.trim_end_matches('/').to_owned()
+        } else {
+            // A config that is wrong elsewhere still tells where the daemon listens.
+            let listen = match files::load(&globals.config).world {
+                Some(world) => {
+                    token = token.or(world.config.server.token);
+                    Some(world.config.server.listen)
                 }
+                None => files::listens(&globals.config),
+            };
+            match listen {
+                Some(mut listen) => {
+                    if listen.ip().is_unspecified() {
+                        listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+                    }
+                    format!("http://{listen}")
+                }
+                None => USUAL.to_owned(),
             }
         };
         Ok(Client { http: app::http()?, base, token })

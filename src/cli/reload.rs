@@ -127,7 +127,7 @@ async fn list(asking: &Asking, globals: &Globals) -> Result<ExitCode, Failure> {
         .map(|entry| {
             let changed = match entry.changed.len() {
                 0..=3 => entry.changed.join(", "),
-                many => format!("{} files", many),
+                many => format!("{many} files"),
             };
             let at = time(Some(entry.at));
             [

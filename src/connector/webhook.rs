@@ -151,7 +151,7 @@ mod tests {
             Source::Path("order_edit.order_id".to_owned()),
             Source::Path("id".to_owned()),
         ];
-        let header = vec![("x-order".to_owned(), "9".to_owned())];
+        let header = [("x-order".to_owned(), "9".to_owned())];
         for (headers, body, expected) in [
             (&header[..], r#"{"id": 1}"#, Some("9")),
             (&[], r#"{"id": 1, "order_id": 2, "lines": [{"id": 3}]}"#, Some("2")),

@@ -47,14 +47,13 @@ impl Lanes {
             stays
         });
         for id in world.config.accounts.keys().filter(|id| wanted(id)) {
-            match running.get(id) {
-                Some(lane) => lane.waker.wake(),
-                None => {
-                    let lane = Lane::new(id.clone(), self.deps.clone());
-                    let stop = self.stop.child_token();
-                    running.insert(id.clone(), Runs { waker: lane.waker(), stop: stop.clone() });
-                    self.tasks.spawn(run_lane(lane, stop));
-                }
+            if let Some(lane) = running.get(id) {
+                lane.waker.wake();
+            } else {
+                let lane = Lane::new(id.clone(), self.deps.clone());
+                let stop = self.stop.child_token();
+                running.insert(id.clone(), Runs { waker: lane.waker(), stop: stop.clone() });
+                self.tasks.spawn(run_lane(lane, stop));
             }
         }
     }

@@ -27,10 +27,7 @@ pub async fn run(generations: Arc<Generations>, stop: CancellationToken) {
     let bell = Arc::new(Notify::new());
     let mut ears = Ears::new(bell.clone());
     // What is in force was read a moment ago, and may have changed since.
-    let mut seen = match generations.is_current().await {
-        true => Some(look(&generations).await.0),
-        false => None,
-    };
+    let mut seen = if generations.is_current().await { Some(look(&generations).await.0) } else { None };
     while !stop.is_cancelled() {
         let (now, places) = look(&generations).await;
         ears.listen(&places);

@@ -179,13 +179,14 @@ pub async fn run_once(
     for _ in 0..PAGES {
         let paid = match taken.take() {
             Some(taken) => taken,
-            None => match shared.take(&format!("poll.{name}"), Share::Poll) {
-                Ok(taken) => taken,
-                Err(_) => {
+            None => {
+                if let Ok(taken) = shared.take(&format!("poll.{name}"), Share::Poll) {
+                    taken
+                } else {
                     let stop = Stop::Limit("the limit is used up".to_owned());
                     return stopped(shared, view, name, track, stop).await;
                 }
-            },
+            }
         };
         match one_page(shared, view, epoch, (name, read), &mut cursor, paid).await {
             Ok(items) => {
@@ -265,8 +266,8 @@ pub(crate) fn message(
     topic: &str,
     (item, headers): (&Bytes, Vec<(String, String)>),
 ) -> NewMessage {
-    let shard = inbox::shard(&shared.account, view.manifest(), &headers, item);
     NewMessage {
+        shard: inbox::shard(&shared.account, view.manifest(), &headers, item),
         account: shared.account.clone(),
         origin: Origin::Poll,
         topic: topic.to_owned(),
@@ -276,7 +277,6 @@ pub(crate) fn message(
         body: item.clone(),
         received: shared.now(),
         priority: 1,
-        shard,
         context: None,
     }
 }

@@ -299,7 +299,7 @@ impl Lint {
             return;
         };
         let folder = format!("mappings/{}/", run.connector);
-        for (path, text) in run.sources.under(&folder).filter(|(path, _)| path.ends_with(".toml")) {
+        for (path, text) in run.sources.under(&folder).filter(|(path, _)| is_toml(path)) {
             if let Some(table) = files.parse(path, text) {
                 names(&table, &mut used);
             }
@@ -431,13 +431,15 @@ impl Lint {
                 }
             }
             Source::First(rules) | Source::Join(rules, _) => {
-                rules.iter().for_each(|rule| self.lost_paths(rule, field, trace));
+                for rule in rules {
+                    self.lost_paths(rule, field, trace);
+                }
             }
             Source::List(gather) | Source::Sum(gather) | Source::Count(gather) => {
                 gather.values.iter().for_each(|rule| self.lost_paths(rule, field, trace));
             }
             Source::Expr(formula) => {
-                formula.with.iter().for_each(|(_, rule)| self.lost_paths(rule, field, trace))
+                formula.with.iter().for_each(|(_, rule)| self.lost_paths(rule, field, trace));
             }
             Source::Const(_) => {}
         }
@@ -558,6 +560,11 @@ fn names_in(tree: &Tree, used: &mut BTreeSet<String>) {
         Kind::List(items) => items.iter().for_each(|item| names_in(item, used)),
         _ => {}
     }
+}
+
+/// Whether it is a file that the readers take: they know `.toml` in small letters alone.
+fn is_toml(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "toml")
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub fn plan_stock(case: &StockCase<'_>) -> Plan<Stock> {
         events.push(("stock.available".to_owned(), data));
     }
     let (intents, withdraw) = slots.outcome();
-    Plan { intents, withdraw, mails, events, timers, ..Plan::nothing(stock) }
+    Plan { intents, withdraw, timers, mails, events, ..Plan::nothing(stock) }
 }
 
 /// How long a push that was refused waits until it goes again, if no newer level comes before: what was wrong at the

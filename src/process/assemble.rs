@@ -51,7 +51,9 @@ pub(super) async fn assemble(
     if !heard.is_empty() {
         let heard: Vec<EntityId> = heard.into_iter().collect();
         records.extend(store.load(&heard).await?.into_iter().map(|record| (record.id.clone(), record)));
-        readings.iter_mut().for_each(|reading| keep_what_was(reading, &records, refused));
+        for reading in &mut *readings {
+            keep_what_was(reading, &records, refused);
+        }
     }
     let mut places = subjects(world, &readings, refused);
     let names: Vec<ExternalRef> =

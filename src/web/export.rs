@@ -7,6 +7,9 @@ pub const KINDS: [&str; 2] = ["unknown_sku", "unknown_word"];
 
 /// Rows to fill in, with a line of column names: for SKUs as the list of a flow has them (`account,theirs,ours,each`), for
 /// words with the mapping and the field that met them. Most waited for first.
+///
+/// # Errors
+/// When a row cannot be written.
 pub fn csv(kind: &str, causes: &[CauseRow]) -> Result<String, csv::Error> {
     let mut out = csv::Writer::from_writer(Vec::new());
     let head: &[&str] = match kind {
@@ -27,7 +30,7 @@ pub fn csv(kind: &str, causes: &[CauseRow]) -> Result<String, csv::Error> {
             }
         }
     }
-    let bytes = out.into_inner().map_err(|error| error.into_error())?;
+    let bytes = out.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -106,8 +106,10 @@ pub fn active(web: &Shared) -> Arc<Sources> {
 /// When the file is none of a mapping, has changed meanwhile, or cannot be written.
 pub async fn put(web: &Shared, which: &Which, file: &str, text: &str) -> Result<Vec<String>, ApiError> {
     let paths = web.world.load().config.paths.clone();
-    let below =
-        file.strip_prefix("mappings/").filter(|below| below.ends_with(".toml") && !below.contains(".."));
+    let below = file.strip_prefix("mappings/").filter(|below| {
+        std::path::Path::new(below).extension().is_some_and(|extension| extension == "toml")
+            && !below.contains("..")
+    });
     let Some(below) = below else { return Err(ApiError::bad(format!("`{file}` is no file of a mapping"))) };
     let place = paths.root.join(paths.mappings).join(below);
     let (active, path) = (active(web), file.to_owned());
@@ -178,13 +180,12 @@ pub async fn list(web: &Shared) -> Result<Vec<Row>, ApiError> {
     let sources = active(web);
     let generation = web.world.load().config.generation.clone();
     let known = web.mappings.load_full().filter(|known| known.0 == generation);
-    let mut rows = match known {
-        Some(known) => known.1.clone(),
-        None => {
-            let made = tokio::task::spawn_blocking(move || rows(&sources)).await.unwrap_or_default();
-            web.mappings.store(Some(Arc::new((generation, made.clone()))));
-            made
-        }
+    let mut rows = if let Some(known) = known {
+        known.1.clone()
+    } else {
+        let made = tokio::task::spawn_blocking(move || rows(&sources)).await.unwrap_or_default();
+        web.mappings.store(Some(Arc::new((generation, made.clone()))));
+        made
     };
     let causes = web.store.causes(&ExceptionQuery::default()).await?;
     for cause in causes {

@@ -70,7 +70,9 @@ impl Diff {
         let (_, problems) = connector::load(&after);
         let errors: Vec<_> = problems.iter().filter(|found| found.severity == Severity::Error).collect();
         if !errors.is_empty() {
-            errors.iter().for_each(|found| check::print(found));
+            for found in errors {
+                check::print(found);
+            }
             return Err(Failure("the files have errors".to_owned()));
         }
         let before = match &self.against {
@@ -93,13 +95,13 @@ impl Diff {
                     client.post("/api/v1/mappings/diff", &body).await
                 }
                 Err(unreached) if self.asking.is_elsewhere() => Err(unreached),
-                Err(_) => self.from_the_store(globals, before, &after).await,
+                Err(_) => self.read_store(globals, before, &after).await,
             }
         })?
     }
 
     /// With the daemon down the store is read here.
-    async fn from_the_store(
+    async fn read_store(
         &self,
         globals: &Globals,
         before: Option<Sources>,
@@ -111,14 +113,10 @@ impl Diff {
             return Err(Failure("no daemon runs, and the config is wrong".to_owned()));
         };
         let store = app::storage::look(&world.config.store).await?;
-        let before = match before {
-            Some(before) => before,
-            None => {
-                return Err(Failure(
-                    "no daemon runs: name an older copy of the folder to compare with, with --against"
-                        .to_owned(),
-                ));
-            }
+        let Some(before) = before else {
+            return Err(Failure(
+                "no daemon runs: name an older copy of the folder to compare with, with --against".to_owned(),
+            ));
         };
         let (old, new) = (connector::load(&before).0, connector::load(after).0);
         let sides = Sides { before: &old, after: &new, config: &world.config };

@@ -73,12 +73,11 @@ impl New {
 
 /// Prints the schema of a kind of file.
 pub(super) fn schema(file: &str) -> Done {
-    match schema::schema(file) {
-        Some(schema) => client::json(&schema)?,
-        None => {
-            let known: Vec<&str> = schema::FILES.iter().map(|(name, _)| *name).collect();
-            return Err(unknown("schema", file, &known));
-        }
+    if let Some(schema) = schema::schema(file) {
+        client::json(&schema)?;
+    } else {
+        let known: Vec<&str> = schema::FILES.iter().map(|(name, _)| *name).collect();
+        return Err(unknown("schema", file, &known));
     }
     Ok(ExitCode::SUCCESS)
 }

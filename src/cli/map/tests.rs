@@ -135,7 +135,9 @@ impl Lint {
         if self.json {
             client::json(&found)?;
         } else {
-            found.iter().for_each(|one| say(format_args!("{} [{}]", one.found, one.name)));
+            for one in &found {
+                say(format_args!("{} [{}]", one.found, one.name));
+            }
             if errors == 0 && found.is_empty() {
                 say("nothing strikes");
             }

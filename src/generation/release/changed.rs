@@ -1,6 +1,6 @@
 //! What differs between two generations, as far as it can matter to what waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::canonical::{AccountId, ClientId, Exception};
 use crate::config::World;
@@ -126,18 +126,18 @@ fn names(from: &Flow, to: &Flow) -> BTreeSet<String> {
     let differ = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
     let mut names = BTreeSet::new();
     // Whatever a warehouse calls them: what storefronts call the same goods.
-    let mut ours: BTreeMap<&str, ()> = BTreeMap::new();
+    let mut ours: BTreeSet<&str> = BTreeSet::new();
     for key in differ {
         names.insert(key.1.clone());
         for row in [before.get(key), after.get(key)].into_iter().flatten() {
-            ours.insert(&row.0, ());
+            ours.insert(&row.0);
         }
     }
     for ((_, theirs), (name, _)) in before.iter().chain(after) {
-        if ours.contains_key(name.as_str()) {
+        if ours.contains(name.as_str()) {
             names.insert(theirs.clone());
         }
     }
-    names.extend(ours.into_keys().map(str::to_owned));
+    names.extend(ours.into_iter().map(str::to_owned));
     names
 }

@@ -290,7 +290,7 @@ impl Release<'_> {
             count += theirs.len();
             match page.last() {
                 Some(last) if page.len() == PORTION && !self.stop.is_cancelled() => {
-                    after = Some(last.clone())
+                    after = Some(last.clone());
                 }
                 _ => return Ok(count),
             }

@@ -30,7 +30,7 @@ pub(super) fn plain(name: &str) -> String {
 /// The path of a key below `around`.
 pub(super) fn below(around: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
-    let bare = bare && !key.starts_with(|c: char| c == '-');
+    let bare = bare && !key.starts_with('-');
     match (around, bare) {
         ("", true) => key.to_owned(),
         ("", false) => format!("['{key}']"),

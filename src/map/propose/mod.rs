@@ -598,7 +598,7 @@ impl Sketch {
             return;
         };
         let path = quoted(&spot.path);
-        let text = spot.node.text().map(|text| text.into_owned()).unwrap_or_default();
+        let text = spot.node.text().map(std::borrow::Cow::into_owned).unwrap_or_default();
         let (rule, doubt) = match field.ty {
             Ty::Time => self.time(&path, &text),
             Ty::List(_) if spot.node.items().is_none() => {
@@ -749,7 +749,7 @@ impl Sketch {
         };
         let mut seen: Vec<String> = Vec::new();
         for spot in spots.iter().filter(state) {
-            let word = spot.node.text().map(|text| text.into_owned()).unwrap_or_default();
+            let word = spot.node.text().map(std::borrow::Cow::into_owned).unwrap_or_default();
             let told = format!("{} = {}", spot.path, quoted(&super::convert::short(&word)));
             if !seen.contains(&told) && !word.is_empty() {
                 seen.push(told);
@@ -788,7 +788,7 @@ impl Sketch {
             let ctx = Context::default();
             let errors: Vec<_> = nodes.iter().flat_map(|node| inbound.run(node, &ctx).errors).collect();
             let Some(error) = errors.iter().find(|error| self.refuses(&error.cause)) else {
-                let unread = self.unread(&inbound, nodes);
+                let unread = unread(&inbound, nodes);
                 let mut decide = self.decide.clone();
                 let doubts = self.drafts.iter().filter(|draft| draft.out.is_none());
                 decide.extend(doubts.filter_map(|d| Some(format!("{}: {}", d.field, d.doubt.as_ref()?))));
@@ -860,18 +860,6 @@ impl Sketch {
             }
             None => false,
         }
-    }
-
-    fn unread(&self, inbound: &Inbound, nodes: &[Node<'_>]) -> Vec<explain::Unread> {
-        let mut all: Vec<explain::Unread> = Vec::new();
-        for node in nodes {
-            for one in explain::explain(inbound, node, &Context::default()).unread {
-                if !all.iter().any(|known| known.path == one.path) {
-                    all.push(one);
-                }
-            }
-        }
-        all
     }
 
     fn text(&self, unread: &[explain::Unread]) -> String {
@@ -956,6 +944,19 @@ impl Sketch {
         }
         Ok(())
     }
+}
+
+/// What no rule reads in any of the samples, each path once.
+fn unread(inbound: &Inbound, nodes: &[Node<'_>]) -> Vec<explain::Unread> {
+    let mut all: Vec<explain::Unread> = Vec::new();
+    for node in nodes {
+        for one in explain::explain(inbound, node, &Context::default()).unread {
+            if !all.iter().any(|known| known.path == one.path) {
+                all.push(one);
+            }
+        }
+    }
+    all
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ fn is_personal_field(field: &str) -> bool {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().all(|item| item.is_string()) => {
+        Value::Array(items) if items.iter().all(Value::is_string) => {
             items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" · ")
         }
         other => other.to_string(),

@@ -80,6 +80,7 @@ struct Choice {
 
 #[derive(Template)]
 #[template(path = "mapping.html")]
+#[expect(clippy::struct_excessive_bools, reason = "what the template asks")]
 struct Page {
     shell: Shell,
     connector: String,
@@ -155,18 +156,16 @@ impl Bench {
             (None, Some(account)) => format!("mappings/accounts/{account}/{connector}/{name}.toml"),
             (None, None) => mapping::main_path(&sources, connector, name),
         };
-        let accounts: Vec<AccountId> = match &which.account {
-            Some(account) => vec![account.clone()],
-            None => {
-                let of = world.config.accounts.values().filter(|account| account.connector == connector);
-                let fits = of.filter(|one| {
-                    which.client.is_none() || which.client == one.client || one.client.is_none()
-                });
-                fits.map(|account| account.id.clone()).collect()
-            }
+        let accounts: Vec<AccountId> = if let Some(account) = &which.account {
+            vec![account.clone()]
+        } else {
+            let of = world.config.accounts.values().filter(|account| account.connector == connector);
+            let fits =
+                of.filter(|one| which.client.is_none() || which.client == one.client || one.client.is_none());
+            fits.map(|account| account.id.clone()).collect()
         };
         let mut messages = Vec::new();
-        if !accounts.is_empty() && file.ends_with(".toml") {
+        if !accounts.is_empty() {
             let query = MessageQuery {
                 accounts,
                 mapping: Some(name.to_owned()),
@@ -255,7 +254,7 @@ pub(super) async fn show(
     });
     let work = Work::of(&params)?;
     let bench = Bench::set(&web, &connector, &name, &work).await?;
-    Ok(render(&page(&web, shell, bench, work, None, Vec::new()).await?)?)
+    render(&page(&web, shell, bench, work, None, Vec::new()).await?)
 }
 
 async fn page(

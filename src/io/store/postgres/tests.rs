@@ -6,7 +6,6 @@ use super::*;
 
 #[path = "../../../../tests/support/postgres.rs"]
 #[expect(dead_code, reason = "this test needs only a part")]
-#[expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 mod server;
 
 const FILES: &[(&str, &[&str])] = &[
