@@ -99,8 +99,8 @@ fn every_recipe_is_in_the_guide_and_none_besides() {
     for name in &names {
         assert!(guide.contains(&format!("(recipes/{name}/")), "{name} is not in docs/recipes.md");
     }
-    let named = guide.split("](recipes/").skip(1).filter_map(|rest| rest.split('/').next());
-    for name in named {
+    let linked = guide.split("](recipes/").skip(1).filter_map(|rest| rest.split('/').next());
+    for name in linked {
         assert!(names.iter().any(|known| known == name), "docs/recipes.md names {name}, and there is none");
     }
 }

@@ -1,5 +1,5 @@
 //! Payloads that grow without end are refused, or read, in bounded time.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::format_collect, reason = "a test")]
 
 use crossdock::map::syntax::{Loop, MAX_BYTES};
 use crossdock::map::{Syntax, SyntaxKind};

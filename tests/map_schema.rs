@@ -1,5 +1,5 @@
 //! The schemas for editors fit every shipped mapping, and refuse what the compiler refuses.
-#![expect(clippy::unwrap_used, reason = "a test: it stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: it stops at the first surprise")]
 
 use crossdock::config::embedded;
 use crossdock::map::schema::{FILES, schema};

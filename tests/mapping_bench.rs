@@ -1,5 +1,5 @@
 //! A person works on a mapping: over the API, on the command line, and on the console's bench in a real browser.
-#![expect(clippy::unwrap_used, reason = "a test: it stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: it stops at the first surprise")]
 
 #[path = "support/browser.rs"]
 mod browser;

@@ -6,6 +6,7 @@
 
 mod listen;
 
+#[expect(clippy::print_stdout, reason = "what the example is for")]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -138,13 +138,21 @@ async fn suite<F: Future<Output = Arc<dyn Bus>>>(make: impl Fn() -> F) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn embedded_bus_conforms() {
-    suite(|| async { Arc::new(EmbeddedBus::new()) as Arc<dyn Bus> }).await;
+    suite(|| async {
+        let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new());
+        bus
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rabbitmq_bus_conforms() {
     let broker = Broker::start();
-    suite(|| async { node(&broker.url()).await as Arc<dyn Bus> }).await;
+    suite(|| async {
+        let bus: Arc<dyn Bus> = node(&broker.url()).await;
+        bus
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn confirmed(bus: &dyn Bus) -> Duration {
         match timeout(Duration::from_secs(15), bus.publish(&event(1))).await {
             Ok(Ok(())) => return started.elapsed(),
             Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(_) => panic!("a publish hangs"),
+            Err(elapsed) => panic!("a publish hangs: {elapsed}"),
         }
         assert!(started.elapsed() < PATIENCE, "nothing is confirmed any more");
     }
@@ -72,7 +72,7 @@ async fn recovered(bus: &crossdock::io::bus::rabbitmq::RabbitBus, fault: &str) {
 async fn a_broker_that_fails() {
     let mut broker = Broker::start();
     let proxy = Proxy::start(broker.port()).await;
-    let bus = node(&broker.url_at(proxy.port())).await;
+    let bus = node(&Broker::url_at(proxy.port())).await;
     confirmed(&*bus).await;
     hinted(&*bus).await;
 

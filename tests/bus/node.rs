@@ -7,7 +7,7 @@ use crossdock::io::bus::rabbitmq::{Options, RabbitBus};
 use secrecy::SecretString;
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A bus that is connected.
 pub async fn node(url: &str) -> Arc<RabbitBus> {

@@ -267,8 +267,8 @@ async fn serve(asked: Arc<Asked>) -> String {
                     }
                     heard.extend_from_slice(&part[..many]);
                     let text = String::from_utf8_lossy(&heard).into_owned();
-                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                    let length = head.lines().find_map(|line| {
+                    let Some((start, body)) = text.split_once("\r\n\r\n") else { continue };
+                    let length = start.lines().find_map(|line| {
                         let (name, value) = line.split_once(':')?;
                         name.eq_ignore_ascii_case("content-length")
                             .then(|| value.trim().parse::<usize>().unwrap())
@@ -276,7 +276,7 @@ async fn serve(asked: Arc<Asked>) -> String {
                     if body.len() < length.unwrap_or(0) {
                         continue;
                     }
-                    let count = if head.starts_with("POST") { &asked.orders } else { &asked.reads };
+                    let count = if start.starts_with("POST") { &asked.orders } else { &asked.reads };
                     count.fetch_add(1, Ordering::SeqCst);
                     let said = r#"{"orders":[]}"#;
                     let answer = format!(

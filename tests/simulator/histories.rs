@@ -135,7 +135,7 @@ fn live(seed: u64) -> (Vec<String>, Toll) {
             let part = u64::try_from(wait.as_millis()).unwrap() * hands.below(4) / 4;
             stage.run(Duration::from_millis(part), &mut |_| false);
             reload(&mut stage, &mut hands);
-            stage.run(wait - Duration::from_millis(part), &mut |_| false);
+            stage.run(wait.saturating_sub(Duration::from_millis(part)), &mut |_| false);
         } else {
             stage.run(wait, &mut |_| false);
         }

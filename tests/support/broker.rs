@@ -53,11 +53,11 @@ impl Broker {
 
     /// `amqp://…` of the broker itself.
     pub fn url(&self) -> String {
-        self.url_at(self.port)
+        Self::url_at(self.port)
     }
 
     /// `amqp://…` through a proxy at another port.
-    pub fn url_at(&self, port: u16) -> String {
+    pub fn url_at(port: u16) -> String {
         format!("amqp://guest:guest@127.0.0.1:{port}/%2f")
     }
 
@@ -88,11 +88,7 @@ impl Broker {
             if let Some(status) = self.server.as_mut().unwrap().try_wait().unwrap() {
                 panic!("RabbitMQ ended at its start ({status}): {}", self.output());
             }
-            assert!(
-                started.elapsed() < Duration::from_secs(120),
-                "RabbitMQ does not start: {}",
-                self.output()
-            );
+            assert!(started.elapsed() < Duration::from_mins(2), "RabbitMQ does not start: {}", self.output());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -141,7 +137,7 @@ impl Broker {
         }
         let asked = Instant::now();
         while child.try_wait().unwrap().is_none() {
-            if asked.elapsed() > Duration::from_secs(60) {
+            if asked.elapsed() > Duration::from_mins(1) {
                 signal("-KILL", &format!("-{}", child.id()));
             }
             std::thread::sleep(Duration::from_millis(20));
