@@ -182,7 +182,7 @@ impl Lint {
 
     fn unreachable(&mut self, rule: &Rule, field: &FieldPlan) {
         let Source::First(rules) = &rule.source else { return };
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: Vec<(String, &[String])> = Vec::new();
         let mut certain: Option<&Rule> = None;
         for one in rules {
             if let Some(before) = certain {
@@ -195,12 +195,12 @@ impl Lint {
                 continue;
             }
             if let (Source::Path(path), None) = (&one.source, &one.when) {
-                let path = path.to_string();
-                if seen.contains(&path) {
+                let key = (path.to_string(), &one.mods.after[..]);
+                if seen.contains(&key) {
                     let message = format!("`{path}` stands twice among the alternatives of `{}`", field.full);
                     self.add("unreachable", &one.loc, message, "take the second one out");
                 }
-                seen.push(path);
+                seen.push(key);
             }
             if always(one) {
                 certain = Some(one);

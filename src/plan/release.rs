@@ -198,7 +198,8 @@ fn change(order: &Order, intents: &[Intent], warehouse: &AccountId, document: &V
     let slot = format!("change/{warehouse}");
     let known = known(intents, warehouse)?;
     let waiting = newest(intents, &slot).filter(|intent| intent.state == IntentState::Rejected);
-    if over || !unsent || !reachable || !release.heard || core(known) == core(document) {
+    let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
+    if over || !unsent || !open || !reachable || !release.heard || core(known) == core(document) {
         return None;
     }
     let mut want = Want::new(slot.clone(), warehouse, "order.change", Class::Order);

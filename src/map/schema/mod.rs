@@ -124,7 +124,16 @@ fn value_of(key: &str) -> Value {
         | "encoding" => {
             json!({ "type": "string" })
         }
-        "records" | "from" | "group" | "formats" | "empty" | "errors" | "columns" | "after" => refer("texts"),
+        "records" => {
+            let entry = json!({
+                "type": "object",
+                "properties": { "path": { "type": "string" }, "when": refer("condition") },
+                "required": ["path"],
+                "additionalProperties": false,
+            });
+            json!({ "anyOf": [refer("texts"), { "type": "array", "items": { "anyOf": [{ "type": "string" }, entry] } }] })
+        }
+        "from" | "group" | "formats" | "empty" | "errors" | "columns" | "after" => refer("texts"),
         "first" | "join" => json!({ "type": "array", "items": refer("rule") }),
         "list" | "sum" => json!({ "anyOf": [refer("rule"), { "type": "array", "items": refer("rule") }] }),
         "count" => {

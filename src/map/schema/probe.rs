@@ -36,8 +36,10 @@ pub(super) fn config() -> Value {
             .unwrap_or_default()
     };
     let mut shape = Shape::default();
-    if let Ok(document) = toml::from_str::<Toml>(&uncommented(REFERENCE)) {
-        learn(&mut shape, &document, &mut Vec::new(), &told);
+    for text in variants(&uncommented(REFERENCE)) {
+        if let Ok(document) = toml::from_str::<Toml>(&text) {
+            learn(&mut shape, &document, &mut Vec::new(), &told);
+        }
     }
     shape.schema()
 }
@@ -74,6 +76,31 @@ fn uncommented(text: &str) -> String {
         _ => line.to_owned(),
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Where a table stands twice, for two kinds of the same thing: the text with the first of each, and with the last.
+fn variants(text: &str) -> [String; 2] {
+    let mut tables: Vec<(&str, Vec<&str>)> = vec![("", Vec::new())];
+    for line in text.lines() {
+        let header = line.strip_prefix('[').and_then(|rest| rest.split(']').next());
+        match header.filter(|header| !header.starts_with('[')) {
+            Some(header) => tables.push((header, vec![line])),
+            None => {
+                if let Some((_, lines)) = tables.last_mut() {
+                    lines.push(line);
+                }
+            }
+        }
+    }
+    let join = |kept: &dyn Fn(usize, &str) -> bool| {
+        let of = tables.iter().enumerate().filter(|(number, (header, _))| kept(*number, header));
+        of.flat_map(|(_, (_, lines))| lines.iter().copied()).collect::<Vec<_>>().join("\n")
+    };
+    let first =
+        |number: usize, header: &str| tables.iter().position(|(known, _)| *known == header) == Some(number);
+    let last =
+        |number: usize, header: &str| tables.iter().rposition(|(known, _)| *known == header) == Some(number);
+    [join(&first), join(&last)]
 }
 
 /// Learns from each table of `document`, at `path` and below it.

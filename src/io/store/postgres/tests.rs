@@ -77,7 +77,13 @@ async fn a_database_that_is_newer_or_cannot_be_reached_is_told() {
     let url = server.database().await;
     PostgresStore::open(Options::new(url.as_str().into())).await.unwrap().close().await.unwrap();
     let client = server.connect("d0").await.unwrap();
-    client.batch_execute("UPDATE refinery_schema_history SET version = 9999").await.unwrap();
+    client
+        .batch_execute(
+            "UPDATE refinery_schema_history SET version = 9999 \
+         WHERE version = (SELECT max(version) FROM refinery_schema_history)",
+        )
+        .await
+        .unwrap();
     let newer = PostgresStore::open(Options::new(url.as_str().into())).await;
     assert!(matches!(newer, Err(StoreError::Corrupt(why)) if why.contains("newer")));
 
