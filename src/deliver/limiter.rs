@@ -109,8 +109,6 @@ struct Gauge {
     spent: u32,
     /// What may be taken before it must be written again; none before it was at all.
     allowed: Option<u32>,
-    /// What a poll waits for that has its share but finds too little left, and until when it is kept for it.
-    kept: Option<(u32, Timestamp)>,
 }
 
 /// All limits of one account.
@@ -118,9 +116,6 @@ struct Gauge {
 pub struct Limiter {
     gauges: BTreeMap<String, Gauge>,
 }
-
-/// How long after it could be made a poll that does not come is still waited for.
-const KEEP: Duration = Duration::from_secs(5);
 
 /// A part of the burst or rate: three tenths.
 const fn part(whole: u32) -> u32 {
@@ -199,37 +194,31 @@ impl Limiter {
     /// # Errors
     /// When there is not enough, with the instant at which there may be.
     pub fn take(&mut self, operations: &[&str], share: Share, now: Timestamp) -> Result<Vec<Taken>, Wait> {
-        let mut needs: Vec<(String, u32)> = Vec::new();
+        let mut needs: Vec<(&String, u32)> = Vec::new();
         for (name, gauge) in &self.gauges {
             let cost = operations.iter().filter_map(|operation| gauge.cost(operation)).sum();
             if cost > 0 {
-                needs.push((name.clone(), cost));
+                needs.push((name, cost));
             }
         }
-        let mut done: Vec<(String, u32)> = Vec::new();
+        let mut done: Vec<(&String, u32)> = Vec::new();
         for (name, cost) in &needs {
-            let Some(gauge) = self.gauges.get_mut(name) else { continue };
+            let Some(gauge) = self.gauges.get(*name) else { continue };
             if let Err(until) = gauge.take(*cost, share, now) {
                 for (name, cost) in done {
-                    if let Some(gauge) = self.gauges.get(&name) {
+                    if let Some(gauge) = self.gauges.get(name) {
                         gauge.undo(cost, share, now);
                     }
                 }
-                return Err(Wait { limit: name.clone(), until });
+                return Err(Wait { limit: (*name).clone(), until });
             }
-            done.push((name.clone(), *cost));
+            done.push((name, *cost));
         }
         let taken: Vec<Taken> = operations.iter().map(|operation| self.split(operation)).collect();
         for one in &taken {
             self.hold(one);
         }
         Ok(taken)
-    }
-
-    /// Whether `operation` draws on `limit`.
-    #[must_use]
-    pub fn draws(&self, operation: &str, limit: &str) -> bool {
-        self.gauges.get(limit).is_some_and(|gauge| gauge.cost(operation).is_some())
     }
 
     /// Takes what a call costs without asking: for a call that must be made now (the second half of one that began).
@@ -332,7 +321,6 @@ impl Gauge {
             refused: 0,
             spent: 0,
             allowed: None,
-            kept: None,
         }
     }
 
@@ -352,29 +340,19 @@ impl Gauge {
         (self.whole.burst() / 5).max(dearest).max(self.limit.cost).min(self.whole.burst())
     }
 
-    /// A steady stream of small calls would never let enough gather for a dear poll: once that has its share of the rate,
-    /// what it needs is kept from all but the urgent.
-    fn take(&mut self, cost: u32, share: Share, now: Timestamp) -> Result<(), Timestamp> {
+    fn take(&self, cost: u32, share: Share, now: Timestamp) -> Result<(), Timestamp> {
         if let Some(until) = self.until.filter(|until| *until > now) {
             return Err(until);
         }
-        let kept = self.kept.filter(|(_, until)| *until > now).map_or(0, |(cost, _)| cost);
-        let floor = match share {
-            Share::Urgent => 0,
-            Share::Ordinary => part(self.whole.burst()).saturating_add(kept),
-            Share::Poll => part(self.whole.burst()),
-        };
+        let floor = if share == Share::Urgent { 0 } else { part(self.whole.burst()) };
         if share == Share::Poll {
             self.polls.take(cost, 0, now)?;
         }
-        let taken = self.whole.take(cost, floor, now);
-        if share == Share::Poll {
-            self.kept = taken.err().map(|until| (cost, later(until, KEEP)));
-            if taken.is_err() {
+        self.whole.take(cost, floor, now).inspect_err(|_| {
+            if share == Share::Poll {
                 self.polls.charge(-i64::from(cost.min(self.polls.burst())), now);
             }
-        }
-        taken
+        })
     }
 
     fn undo(&self, cost: u32, share: Share, now: Timestamp) {

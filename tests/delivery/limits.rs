@@ -281,36 +281,3 @@ async fn calls_in_flight_are_counted() {
     let account = AccountId::from(ACCOUNT);
     assert!(bench.store.due(&account, bench.clock.now(), 10).await.unwrap().is_empty());
 }
-
-#[test]
-fn a_dear_poll_comes_to_its_share_among_many_small_deliveries() {
-    let mut limits = limit(100, 10, Duration::from_secs(1));
-    limits.get_mut("calls").unwrap().costs.insert("poll.dear".to_owned(), 60);
-    let mut limiter = Limiter::default();
-    limiter.set(&limits, start());
-    let (mut small, mut dear) = (0, 0);
-    for tenth in 0..3000 {
-        let now = after(start(), tenth * 100);
-        for _ in 0..3 {
-            if let Ok(taken) = limiter.take(&[VOID], Share::Ordinary, now) {
-                for taken in taken {
-                    limiter.finish(taken, Over::No, &no_news, now);
-                }
-                small += 1;
-            }
-        }
-        if let Ok(taken) = limiter.take(&["poll.dear"], Share::Poll, now) {
-            for taken in taken {
-                limiter.finish(taken, Over::No, &no_news, now);
-            }
-            dear += 1;
-        }
-    }
-    // Of 3,000 units in five minutes three tenths are for polls: 15 of 60 each.
-    assert!((10..=16).contains(&dear), "{dear}");
-    assert!(small >= 2000, "{small}");
-    // What is kept for a poll that never comes is given up.
-    assert!(limiter.take(&["poll.dear"], Share::Poll, after(start(), 300_000)).is_err());
-    let taken = limiter.take(&[VOID], Share::Ordinary, after(start(), 330_000));
-    assert!(taken.is_ok());
-}

@@ -231,28 +231,6 @@ async fn a_poll_can_be_off_or_slower() {
     assert_eq!(bench.partner.heard().len(), before);
 }
 
-#[tokio::test]
-async fn a_dear_poll_is_not_overtaken_for_ever_by_a_cheap_one_that_always_has_something() {
-    let manifest = lab::MANIFEST.replace("size   = 1000", "size   = 100").replace(
-        "refill = \"500/s\"",
-        "refill = \"10/s\"\ncosts = { \"poll.orders\" = 3, \"poll.dear\" = 30 }",
-    ) + "[poll.dear]\npath = \"/dear\"\nquery = { page = \"{page}\" }\nitems = \"orders\"\npage = { next = \"next\" }\nevery = \"1s\"\nmapping = \"thing\"\n";
-    let config = lab::CONFIG.replace("enabled   = false", "every = \"1s\"");
-    let mut bench = Bench::with(lab::world(&manifest, &config));
-    bench.partner.always(|call| {
-        // The dear one never comes to its end; the cheap one is due again each second and could eat the whole share.
-        let dear = call.url.contains("/dear");
-        let page: usize = query(&call.url, "page").map_or(1, |page| page.parse().unwrap());
-        ok(json!({ "orders": [], "next": dear.then(|| (page + 1).to_string()) }))
-    });
-    bench.run(200).await;
-    let heard = bench.partner.heard();
-    let count = |path: &str| heard.iter().filter(|call| call.starts_with(path)).count();
-    let (dear, cheap) = (count("GET /dear"), count("GET /orders"));
-    // Three tenths of 10 a second are 3: 200 seconds pay for 18 turns of 33.
-    assert!(dear >= 15 && cheap >= 15, "{dear} dear, {cheap} cheap");
-}
-
 // ----------------------------------------------------------------------------------------------------------- re-reads
 
 async fn ask(bench: &Bench, id: &str, message: i64) {

@@ -23,16 +23,6 @@ enum Reading {
     Reconcile(String),
 }
 
-impl Reading {
-    /// What it draws on the limits, and on which part of them.
-    fn cost(&self) -> (String, Share) {
-        match self {
-            Self::Reread(ask) => (format!("read.{}", ask.read), Share::Ordinary),
-            Self::Poll(name) | Self::Reconcile(name) => (format!("poll.{name}"), Share::Poll),
-        }
-    }
-}
-
 impl Lane {
     /// Starts reading what is due, unless something is being read; tells when there will be something.
     pub(super) async fn start_reading(
@@ -45,33 +35,22 @@ impl Lane {
         if self.reading {
             return None;
         }
-        let (due, mut next) = self.what_to_read(view, now).await;
-        let mut chosen = None;
-        // Who cannot be served is not overtaken by who draws on the same limit, however little that needs.
-        let mut empty: Vec<(Share, String)> = Vec::new();
-        for what in due {
-            let (operation, share) = what.cost();
-            let mut limiter = lock(&self.shared.limiter);
-            if empty.iter().any(|(by, limit)| *by == share && limiter.draws(&operation, limit)) {
-                continue;
+        let (what, mut next) = self.what_to_read(view, now).await;
+        let Some(what) = what else { return next };
+        let (operation, share) = match &what {
+            Reading::Reread(ask) => (format!("read.{}", ask.read), Share::Ordinary),
+            Reading::Poll(name) | Reading::Reconcile(name) => (format!("poll.{name}"), Share::Poll),
+        };
+        let taken = match lock(&self.shared.limiter).take(&[&operation], share, now) {
+            Ok(mut taken) => taken.pop(),
+            Err(wait) => {
+                // What was taken from the list stands in the store still.
+                self.look = true;
+                next = earliest(next, Some(wait.until));
+                return next;
             }
-            match limiter.take(&[&operation], share, now) {
-                Ok(mut taken) => {
-                    chosen = taken.pop().map(|taken| (what, taken));
-                    break;
-                }
-                Err(wait) => {
-                    next = earliest(next, Some(wait.until));
-                    empty.push((share, wait.limit));
-                }
-            }
-        }
-        let Some((what, taken)) = chosen else { return next };
-        self.read = Turn::Second;
-        if let Reading::Reread(_) = &what {
-            self.read = Turn::First;
-            self.asks.pop_front();
-        }
+        };
+        let Some(taken) = taken else { return next };
         let (shared, view) = (Arc::clone(&self.shared), view.clone());
         let job: Job = match what {
             Reading::Poll(name) => {
@@ -115,27 +94,38 @@ impl Lane {
         next
     }
 
-    /// What is due to be read, who waits longest first, and when more will be.
-    async fn what_to_read(&mut self, view: &View, now: Timestamp) -> (Vec<Reading>, Option<Timestamp>) {
-        let next = self.ask_again(view, now).await;
+    /// The next thing to read, if any is due, and else when one will be.
+    async fn what_to_read(&mut self, view: &View, now: Timestamp) -> (Option<Reading>, Option<Timestamp>) {
+        let mut next = self.ask_again(view, now).await;
         for (name, track) in &mut self.polls {
             if !track.known {
                 *track = poll::resume(&self.shared, name, track.clone(), now).await;
             }
         }
-        let polls = self.polls.iter().map(|(name, track)| (track.next, Reading::Poll(name.clone())));
-        let reconciles = self.reconciles.iter().map(|(name, at)| (*at, Reading::Reconcile(name.clone())));
-        let mut all: Vec<(Timestamp, Reading)> = polls.chain(reconciles).collect();
-        all.sort_by_key(|(at, _)| *at);
-        let later = all.iter().map(|(at, _)| *at).find(|at| *at > now);
-        let mut due: Vec<Reading> =
-            all.into_iter().filter(|(at, _)| *at <= now).map(|(_, what)| what).collect();
-        if let Some(ask) = self.asks.front() {
-            // By turns, so that neither starves.
-            let place = if self.read == Turn::Second { 0 } else { due.len() };
-            due.insert(place, Reading::Reread(ask.clone()));
+        let due =
+            self.polls.iter().filter(|(_, track)| track.next <= now).min_by_key(|(_, track)| track.next);
+        // By turns, so that neither starves.
+        if self.read == Turn::Second
+            && let Some(ask) = self.asks.pop_front()
+        {
+            self.read = Turn::First;
+            return (Some(Reading::Reread(ask)), next);
         }
-        (due, earliest(next, later))
+        self.read = Turn::Second;
+        if let Some((name, _)) = due {
+            return (Some(Reading::Poll(name.clone())), next);
+        }
+        if let Some(ask) = self.asks.pop_front() {
+            self.read = Turn::First;
+            return (Some(Reading::Reread(ask)), next);
+        }
+        if let Some((name, _)) = self.reconciles.iter().find(|(_, at)| **at <= now) {
+            return (Some(Reading::Reconcile(name.clone())), next);
+        }
+        let polls = self.polls.values().map(|track| track.next).min();
+        let reconciles = self.reconciles.values().min().copied();
+        next = earliest(next, earliest(polls, reconciles));
+        (None, next)
     }
 
     /// Looks what is to be read again, once what was known of is read and something may have come. Tells when what
