@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use super::Syntax;
-use super::segment::{Messages, Segment, element, is_tag, named};
+use super::segment::{Cursor, Messages, Segment, element, is_tag, named};
 use crate::map::convert::short;
-use crate::map::json::problem;
 use crate::map::node::{Node, ParseError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,63 +27,45 @@ const USUAL: Separators = Separators {
 };
 
 pub(super) fn parse<'a>(text: &'a str, syntax: &Syntax) -> Result<Node<'a>, ParseError> {
-    let mut reader = Reader { text, at: 0, number: 0, by: USUAL };
+    let mut reader = Reader { cursor: Cursor::new(text), by: USUAL };
     let mut messages = Messages::new(&syntax.loops);
-    reader.blank();
-    if reader.rest().is_empty() {
-        return Err(
-            reader.fail(0, "expected an interchange, which begins with UNA or UNB, and the payload is empty")
-        );
+    reader.cursor.blank();
+    if reader.cursor.rest().is_empty() {
+        return Err(reader
+            .cursor
+            .fail(0, "expected an interchange, which begins with UNA or UNB, and the payload is empty"));
     }
-    while !reader.rest().is_empty() {
+    while !reader.cursor.rest().is_empty() {
         reader.advice()?;
         reader.interchange(&mut messages, syntax.counts)?;
-        reader.blank();
+        reader.cursor.blank();
     }
     Ok(messages.finish())
 }
 
 struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    number: usize,
+    cursor: Cursor<'a>,
     by: Separators,
 }
 
 impl<'a> Reader<'a> {
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn fail(&self, byte: usize, message: impl Into<String>) -> ParseError {
-        problem(self.text.as_bytes(), byte, message.into())
-    }
-
-    fn blank(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len()
-            - rest
-                .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{1a}' | '\0'))
-                .len();
-    }
-
     /// `UNA:+.? '`.
     fn advice(&mut self) -> Result<(), ParseError> {
-        self.blank();
-        let Some(after) = self.rest().strip_prefix("UNA") else {
+        self.cursor.blank();
+        let Some(after) = self.cursor.rest().strip_prefix("UNA") else {
             self.by = USUAL;
             return Ok(());
         };
         let signs: Vec<char> = after.chars().take(6).collect();
         let [component, element, decimal, release, reserved, terminator] = signs[..] else {
-            return Err(self.fail(self.at, "UNA is cut off: six signs follow it"));
+            return Err(self.cursor.fail(self.cursor.at, "UNA is cut off: six signs follow it"));
         };
         let own = [component, element, terminator];
         if own.iter().any(|c| c.is_alphanumeric() || c.is_whitespace())
             || component == element
             || element == terminator
         {
-            return Err(self.fail(self.at, format!("UNA names `{component}`, `{element}` and `{terminator}` as separators; expected three different signs")));
+            return Err(self.cursor.fail(self.cursor.at, format!("UNA names `{component}`, `{element}` and `{terminator}` as separators; expected three different signs")));
         }
         let unless_blank = |sign: char| (sign != ' ').then_some(sign);
         self.by = Separators {
@@ -95,17 +76,17 @@ impl<'a> Reader<'a> {
             repetition: unless_blank(reserved).filter(|sign| !own.contains(sign) && *sign == '*'),
             terminator,
         };
-        self.at += 3 + signs.iter().map(|c| c.len_utf8()).sum::<usize>();
+        self.cursor.at += 3 + signs.iter().map(|c| c.len_utf8()).sum::<usize>();
         Ok(())
     }
 
     fn segment(&mut self) -> Result<Option<Segment<'a>>, ParseError> {
-        self.blank();
-        let rest = self.rest();
+        self.cursor.blank();
+        let rest = self.cursor.rest();
         if rest.is_empty() {
             return Ok(None);
         }
-        let start = self.at;
+        let start = self.cursor.at;
         let mut end = None;
         let mut escaped = false;
         for (at, c) in rest.char_indices() {
@@ -118,19 +99,19 @@ impl<'a> Reader<'a> {
                 break;
             }
         }
-        self.number += 1;
+        self.cursor.number += 1;
         let Some(end) = end else {
             let message =
-                format!("segment {}: it has no end: expected `{}`", self.number, self.by.terminator);
-            return Err(self.fail(start, message));
+                format!("segment {}: it has no end: expected `{}`", self.cursor.number, self.by.terminator);
+            return Err(self.cursor.fail(start, message));
         };
-        self.at += end + self.by.terminator.len_utf8();
+        self.cursor.at += end + self.by.terminator.len_utf8();
         let segment = self.split(&rest[..end], start);
         if segment.is_none() {
             let found = short(rest[..end].trim());
             let message =
-                format!("segment {}: expected a tag such as NAD or LIN, found `{found}`", self.number);
-            return Err(self.fail(start, message));
+                format!("segment {}: expected a tag such as NAD or LIN, found `{found}`", self.cursor.number);
+            return Err(self.cursor.fail(start, message));
         }
         Ok(segment)
     }
@@ -182,26 +163,29 @@ impl<'a> Reader<'a> {
         components.push(piece.take(end, end, by.decimal));
         finish(element(components), &mut repeated);
         let tag = tag.filter(|tag| is_tag(tag))?;
-        Some(Segment { tag, elements: named(elements), number: self.number, byte })
+        Some(Segment { tag, elements: named(elements), number: self.cursor.number, byte })
     }
 
     fn interchange(&mut self, messages: &mut Messages<'a, '_>, counts: bool) -> Result<(), ParseError> {
-        let begins = self.at;
+        let begins = self.cursor.at;
         let Some(header) = self.segment()? else { return Ok(()) };
         if header.tag != "UNB" {
             let message =
                 format!("expected an interchange, which begins with UNA or UNB, found {}", header.tag);
-            return Err(self.fail(begins, message));
+            return Err(self.cursor.fail(begins, message));
         }
         let reference = header.text("05").to_owned();
         messages.around(header, true);
         let (mut groups, mut count) = (0_usize, 0_usize);
         loop {
-            self.blank();
-            if self.rest().is_empty() || self.rest().starts_with("UNB") || self.rest().starts_with("UNA") {
+            self.cursor.blank();
+            if self.cursor.rest().is_empty()
+                || self.cursor.rest().starts_with("UNB")
+                || self.cursor.rest().starts_with("UNA")
+            {
                 let why = format!("the interchange {reference} is cut off: it has no UNZ");
                 messages.spoil(format!("the message has no UNT; {why}"));
-                messages.end().map_err(|error| self.fail(begins, error))?;
+                messages.end().map_err(|error| self.cursor.fail(begins, error))?;
                 messages.lost(why);
                 return Ok(());
             }
@@ -216,7 +200,7 @@ impl<'a> Reader<'a> {
                 "UNH" => {
                     messages
                         .spoil(format!("segment {}: UNH, and the message before has no UNT", segment.number));
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                     count += 1;
                     messages.begin(segment);
                 }
@@ -225,12 +209,12 @@ impl<'a> Reader<'a> {
                         messages.spoil(format!("segment {}: {why}", segment.number));
                     }
                     messages.add(segment);
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                 }
                 "UNZ" => {
                     messages
                         .spoil(format!("segment {}: UNZ, and the message before has no UNT", segment.number));
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                     let expected = if groups > 0 { groups } else { count };
                     let said = segment.text("01");
                     if counts && said.trim().parse() != Ok(expected) {
@@ -248,7 +232,7 @@ impl<'a> Reader<'a> {
                         "segment {}: {tag} stands in no message: expected UNH before it",
                         segment.number
                     );
-                    return Err(self.fail(at, message));
+                    return Err(self.cursor.fail(at, message));
                 }
             }
         }

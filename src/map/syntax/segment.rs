@@ -5,10 +5,41 @@ use std::collections::HashMap;
 
 use super::loops::{Loops, nest};
 use super::{FAULT, put};
-use crate::map::node::Node;
+use crate::map::json::problem;
+use crate::map::node::{Node, ParseError};
 
 /// Messages that one file may have: each repeats the segments of its envelope.
 const MAX_MESSAGES: usize = 10_000;
+
+/// Where a reader of segments stands.
+pub(super) struct Cursor<'a> {
+    text: &'a str,
+    pub at: usize,
+    /// Of the segment read last, from 1.
+    pub number: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0, number: 0 }
+    }
+
+    pub fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    pub fn fail(&self, byte: usize, message: impl Into<String>) -> ParseError {
+        problem(self.text.as_bytes(), byte, message.into())
+    }
+
+    pub fn blank(&mut self) {
+        let rest = self.rest();
+        self.at += rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{1a}' | '\0'))
+                .len();
+    }
+}
 
 /// One segment.
 #[derive(Debug, Clone)]

@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use super::Syntax;
-use super::segment::{Messages, Segment, element, is_tag, named};
+use super::segment::{Cursor, Messages, Segment, element, is_tag, named};
 use crate::map::convert::short;
-use crate::map::json::problem;
 use crate::map::node::{Node, ParseError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,26 +17,24 @@ struct Separators {
 }
 
 pub(super) fn parse<'a>(text: &'a str, syntax: &Syntax) -> Result<Node<'a>, ParseError> {
-    let mut reader = Reader { text, at: 0, number: 0 };
+    let mut reader = Reader { cursor: Cursor::new(text) };
     let mut messages = Messages::new(&syntax.loops);
-    reader.blank();
-    if reader.rest().is_empty() {
-        return Err(
-            reader.fail(0, "expected an interchange, which begins with ISA, and the payload is empty")
-        );
+    reader.cursor.blank();
+    if reader.cursor.rest().is_empty() {
+        return Err(reader
+            .cursor
+            .fail(0, "expected an interchange, which begins with ISA, and the payload is empty"));
     }
-    while !reader.rest().is_empty() {
+    while !reader.cursor.rest().is_empty() {
         let separators = reader.separators()?;
         reader.interchange(separators, &mut messages, syntax.counts)?;
-        reader.blank();
+        reader.cursor.blank();
     }
     Ok(messages.finish())
 }
 
 struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    number: usize,
+    cursor: Cursor<'a>,
 }
 
 /// What the open envelopes said, and how much came.
@@ -50,33 +47,19 @@ struct Envelope {
 }
 
 impl<'a> Reader<'a> {
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn fail(&self, byte: usize, message: impl Into<String>) -> ParseError {
-        problem(self.text.as_bytes(), byte, message.into())
-    }
-
-    fn blank(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len()
-            - rest
-                .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{1a}' | '\0'))
-                .len();
-    }
-
     /// The separators of the interchange that begins here.
     fn separators(&self) -> Result<Separators, ParseError> {
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         let Some(after) = rest.strip_prefix("ISA") else {
             let found: String = rest.chars().take(12).collect();
-            return Err(self
-                .fail(self.at, format!("expected an interchange, which begins with ISA, found `{found}`")));
+            return Err(self.cursor.fail(
+                self.cursor.at,
+                format!("expected an interchange, which begins with ISA, found `{found}`"),
+            ));
         };
         let separator = after.chars().next().filter(|c| !c.is_alphanumeric() && !c.is_whitespace());
         let Some(separator) = separator else {
-            return Err(self.fail(self.at, "ISA is followed by no separator such as `*`"));
+            return Err(self.cursor.fail(self.cursor.at, "ISA is followed by no separator such as `*`"));
         };
         let mut seen = 0;
         let mut tail = None;
@@ -90,7 +73,9 @@ impl<'a> Reader<'a> {
             }
         }
         let Some(tail) = tail else {
-            return Err(self.fail(self.at, format!("the ISA has {seen} elements; expected 16")));
+            return Err(self
+                .cursor
+                .fail(self.cursor.at, format!("the ISA has {seen} elements; expected 16")));
         };
         let mut signs = tail.chars();
         let (first, second) = (signs.next(), signs.next());
@@ -100,8 +85,10 @@ impl<'a> Reader<'a> {
             // Without a sixteenth element its place holds the terminator.
             (Some(end), _) if !end.is_alphanumeric() => (None, end),
             _ => {
-                return Err(self
-                    .fail(self.at, "the ISA does not end: expected a component separator and a terminator"));
+                return Err(self.cursor.fail(
+                    self.cursor.at,
+                    "the ISA does not end: expected a component separator and a terminator",
+                ));
             }
         };
         let component = component.filter(|c| *c != separator && !c.is_alphanumeric() && !c.is_whitespace());
@@ -124,14 +111,14 @@ impl<'a> Reader<'a> {
 
     fn segment(&mut self, by: Separators) -> Result<Option<Segment<'a>>, ParseError> {
         loop {
-            self.blank();
-            let rest = self.rest();
+            self.cursor.blank();
+            let rest = self.cursor.rest();
             if rest.is_empty() {
                 return Ok(None);
             }
-            let start = self.at;
+            let start = self.cursor.at;
             let end = rest.find(by.terminator);
-            self.at += end.map_or(rest.len(), |end| end + by.terminator.len_utf8());
+            self.cursor.at += end.map_or(rest.len(), |end| end + by.terminator.len_utf8());
             let raw = &rest[..end.unwrap_or(rest.len())];
             let raw = if by.terminator == '\n' {
                 Cow::Borrowed(raw.trim_end_matches('\r'))
@@ -143,18 +130,18 @@ impl<'a> Reader<'a> {
             if raw.trim().is_empty() {
                 continue;
             }
-            self.number += 1;
+            self.cursor.number += 1;
             let segment = match raw {
-                Cow::Borrowed(raw) => split(raw, by, self.number, start),
-                Cow::Owned(raw) => split(&raw, by, self.number, start).map(owned),
+                Cow::Borrowed(raw) => split(raw, by, self.cursor.number, start),
+                Cow::Owned(raw) => split(&raw, by, self.cursor.number, start).map(owned),
             };
             return match segment {
                 Some(segment) => Ok(Some(segment)),
-                None => Err(self.fail(
+                None => Err(self.cursor.fail(
                     start,
                     format!(
                         "segment {}: expected a tag such as N1 or PO1, found `{}`",
-                        self.number,
+                        self.cursor.number,
                         short(rest.get(..20).unwrap_or(rest).trim())
                     ),
                 )),
@@ -169,16 +156,16 @@ impl<'a> Reader<'a> {
         counts: bool,
     ) -> Result<(), ParseError> {
         let mut envelope = Envelope::default();
-        let begins = self.at;
+        let begins = self.cursor.at;
         let Some(header) = self.segment(by)? else { return Ok(()) };
         header.text("13").clone_into(&mut envelope.interchange);
         messages.around(trimmed(header), true);
         loop {
-            self.blank();
-            if self.rest().is_empty() || self.rest().starts_with("ISA") {
+            self.cursor.blank();
+            if self.cursor.rest().is_empty() || self.cursor.rest().starts_with("ISA") {
                 let why = format!("the interchange {} is cut off: it has no IEA", envelope.interchange);
                 messages.spoil(format!("the message has no SE; {why}"));
-                messages.end().map_err(|error| self.fail(begins, error))?;
+                messages.end().map_err(|error| self.cursor.fail(begins, error))?;
                 messages.lost(why);
                 return Ok(());
             }
@@ -199,7 +186,7 @@ impl<'a> Reader<'a> {
                 "ST" => {
                     messages
                         .spoil(format!("segment {}: ST, and the message before has no SE", segment.number));
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                     envelope.messages += 1;
                     messages.begin(segment);
                 }
@@ -208,12 +195,12 @@ impl<'a> Reader<'a> {
                         messages.spoil(format!("segment {}: {why}", segment.number));
                     }
                     messages.add(segment);
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                 }
                 "GE" => {
                     messages
                         .spoil(format!("segment {}: GE, and the message before has no SE", segment.number));
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                     let begun = envelope.group.take().unwrap_or_default();
                     let why = closing("GE", &segment, envelope.messages, "messages", &begun);
                     wrong(messages, why);
@@ -222,14 +209,14 @@ impl<'a> Reader<'a> {
                 "IEA" => {
                     messages
                         .spoil(format!("segment {}: IEA, and the message before has no SE", segment.number));
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                     let why = closing("IEA", &segment, envelope.groups, "groups", &envelope.interchange);
                     wrong(messages, why);
                     return Ok(());
                 }
                 "TA1" => {
                     messages.begin(segment);
-                    messages.end().map_err(|error| self.fail(at, error))?;
+                    messages.end().map_err(|error| self.cursor.fail(at, error))?;
                 }
                 _ if messages.is_open() => messages.add(segment),
                 tag => {
@@ -237,7 +224,7 @@ impl<'a> Reader<'a> {
                         "segment {}: {tag} stands in no message: expected ST before it",
                         segment.number
                     );
-                    return Err(self.fail(at, message));
+                    return Err(self.cursor.fail(at, message));
                 }
             }
         }
