@@ -29,7 +29,6 @@ const DATA: &[&str] = &[
     "hmac",
     "iso_currency",
     "jiff",
-    "jiter",
     "quick_xml",
     "rhai",
     "ring",
@@ -302,11 +301,8 @@ const KNOWN_CRATES: &[&str] = &[
     "async_trait",
     "rustls",
     "lz4_flex",
-    "miette",
     "notify",
     "askama",
-    "mime_guess",
-    "http_body_util",
 ];
 
 fn sources(folder: &Path, below: &Path, found: &mut Vec<(String, String)>) {

@@ -23,9 +23,29 @@ pub fn url(file: &str) -> String {
 /// When there is no such file.
 pub async fn serve(Path(file): Path<String>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let found = Assets::get(&file).ok_or_else(|| ApiError::missing(format!("there is no asset {file}")))?;
-    let kind = mime_guess::from_path(&file).first_or_octet_stream().to_string();
-    let kind = if kind.starts_with("text/") { format!("{kind}; charset=utf-8") } else { kind };
     let keep = if query.is_some() { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep.to_owned())];
+    let headers = [(header::CONTENT_TYPE, kind(&file)), (header::CACHE_CONTROL, keep)];
     Ok((headers, found.data.into_owned()).into_response())
+}
+
+/// The media type, by the file's ending.
+fn kind(file: &str) -> &'static str {
+    match file.rsplit('.').next() {
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_asset_has_its_media_type() {
+        for file in Assets::iter() {
+            assert_ne!(kind(&file), "application/octet-stream", "{file}");
+        }
+    }
 }
