@@ -35,6 +35,9 @@ use crate::process::Worker;
 use crate::{outbox, telemetry, web};
 use storage::Opened;
 
+/// How often the count of what waits is taken from the store.
+const BACKLOG_EVERY: SignedDuration = SignedDuration::from_secs(5);
+
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -63,6 +66,11 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The address, without a token.
+    #[error(
+        "{0} can be reached from other machines, and `[server]` has no `token`: add one, or listen on 127.0.0.1"
+    )]
+    Open(SocketAddr),
     /// Another daemon works on the same store.
     #[error("another crossdock runs on the store {path}")]
     InUse {
@@ -94,6 +102,8 @@ pub struct Prepared {
     pub sources: Sources,
     /// The config file; it and the files beside it are watched.
     pub config: PathBuf,
+    /// Where to listen instead of `server.listen`.
+    pub listen: Option<SocketAddr>,
 }
 
 /// A daemon that runs.
@@ -118,7 +128,7 @@ impl Prepared {
     /// What was loaded, if it is fit to run with.
     #[must_use]
     pub fn of(loaded: Loaded) -> Option<Self> {
-        Some(Self { world: loaded.world?, sources: loaded.sources, config: loaded.config })
+        Some(Self { world: loaded.world?, sources: loaded.sources, config: loaded.config, listen: None })
     }
 
     /// Opens the store, starts all stages and listens.
@@ -128,18 +138,19 @@ impl Prepared {
     #[expect(clippy::too_many_lines, reason = "the parts, one after the other")]
     pub async fn start(self) -> Result<Running, StartError> {
         let config = self.world.config.clone();
+        let listen = self.listen.unwrap_or(config.server.listen);
+        if !listen.ip().is_loopback() && config.server.token.is_none() {
+            return Err(StartError::Open(listen));
+        }
         let Opened { store, key, lock } = storage::open(&config.store, config.intake.queue).await?;
         let seal = deliver::Seal::new(&key).map(Arc::new);
         let bus = bus::build(&config)?;
         let http: Arc<dyn Http> =
             Arc::new(ReqwestHttp::new().map_err(|error| StartError::Http(error.to_string()))?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let listener = TcpListener::bind(config.server.listen)
-            .await
-            .map_err(|error| StartError::Listen { address: config.server.listen, error })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| StartError::Listen { address: config.server.listen, error })?;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|error| StartError::Listen { address: listen, error })?;
+        let address = listener.local_addr().map_err(|error| StartError::Listen { address: listen, error })?;
 
         let metrics = telemetry::metrics();
         let world = Arc::new(ArcSwap::from_pointee(self.world));
@@ -279,7 +290,7 @@ fn spawn_stages(
     tasks.spawn(generation::watch::run(generations.clone(), stop.clone()));
     tasks.spawn(generation::release::run(generations.clone(), worker.bus.clone(), stop.clone()));
     tasks.spawn(ring(worker.bus.clone(), shards, lanes));
-    tasks.spawn(sweep(worker.store, worker.bus, worker.clock, worker.world, stop.clone()));
+    tasks.spawn(sweep(worker, stop.clone()));
 }
 
 /// Has the lanes follow the generation in force.
@@ -352,13 +363,9 @@ async fn work_on(worker: Worker, shard: u16, bell: Arc<Notify>, stop: Cancellati
 }
 
 /// Finds what hints missed, relays events, and deletes raw bodies whose time is over.
-async fn sweep(
-    store: Arc<dyn Store>,
-    bus: Arc<dyn Bus>,
-    clock: Arc<dyn Clock>,
-    world: Arc<ArcSwap<World>>,
-    stop: CancellationToken,
-) {
+async fn sweep(worker: Worker, stop: CancellationToken) {
+    let Worker { store, bus, clock, world, backlog } = worker;
+    let mut count_at = clock.now();
     let mut prune_at = clock.now();
     while !stop.is_cancelled() {
         let now = clock.now();
@@ -371,6 +378,13 @@ async fn sweep(
             Err(error) => tracing::warn!(%error, "cannot sweep now"),
         }
         relay_all(store.as_ref(), bus.as_ref()).await;
+        if now >= count_at {
+            match store.backlog().await {
+                Ok(counted) => backlog.set(counted),
+                Err(error) => tracing::debug!(%error, "the backlog cannot be counted now"),
+            }
+            count_at = clock.now().checked_add(BACKLOG_EVERY).unwrap_or(now);
+        }
         if now >= prune_at {
             let keep =
                 SignedDuration::try_from(world.load().config.intake.keep_raw).unwrap_or(SignedDuration::MAX);

@@ -89,27 +89,34 @@ fn lock(database: &Path) -> Result<File, StartError> {
 }
 
 /// The key that encrypts rotating tokens at rest: 32 bytes in a file, made at the first start and readable by its owner
-/// alone.
+/// alone. Of several nodes that start at once beside one file, one makes it and all read it.
 fn master_key(path: &Path) -> Result<[u8; 32], StartError> {
     use std::io::{Read as _, Write as _};
     use std::os::unix::fs::OpenOptionsExt as _;
 
     let failed = |error| StartError::Key { path: path.display().to_string(), error };
     let mut key = [0_u8; 32];
-    match File::open(path) {
-        Ok(mut file) => {
-            file.read_exact(&mut key).map_err(failed)?;
-            Ok(key)
+    if !path.exists() {
+        rand::fill(&mut key[..]);
+        let mut whole = path.as_os_str().to_owned();
+        whole.push(format!(".{}", std::process::id()));
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&whole)
+            .map_err(failed)?;
+        file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
+        let linked = std::fs::hard_link(&whole, path);
+        std::fs::remove_file(&whole).map_err(failed)?;
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            _ => {}
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            rand::fill(&mut key[..]);
-            let mut file =
-                File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-            file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed)?;
-            Ok(key)
-        }
-        Err(error) => Err(failed(error)),
     }
+    File::open(path).and_then(|mut file| file.read_exact(&mut key)).map_err(failed)?;
+    Ok(key)
 }
 
 /// Sees to it that all nodes on one database have the same key.

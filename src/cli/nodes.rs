@@ -54,7 +54,7 @@ impl Nodes {
         }
         let rows: Vec<[String; 6]> = nodes.iter().map(|(name, state)| row(name, state, &held, now)).collect();
         table(["NODE", "ADDRESS", "CONFIG", "STARTED", "SEEN", "ACCOUNTS"], &rows);
-        for lease in held.iter().filter(|lease| nodes.iter().all(|(name, _)| !holds(name, lease))) {
+        for lease in held.iter().filter(|lease| nodes.iter().all(|(name, _)| !lease.is_of(name))) {
             say(format_args!(
                 "{}: held by {}, which is not running, until {}",
                 lease.account,
@@ -66,14 +66,9 @@ impl Nodes {
     }
 }
 
-/// Whether the lease is one of the node's: each of its lanes takes leases under the node's name and a word of its own.
-fn holds(node: &str, lease: &Holder) -> bool {
-    lease.owner.strip_prefix(node).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-}
-
 fn row(name: &str, state: &NodeState, held: &[Holder], now: Timestamp) -> [String; 6] {
     let accounts: Vec<&str> =
-        held.iter().filter(|lease| holds(name, lease)).map(|lease| lease.account.as_str()).collect();
+        held.iter().filter(|lease| lease.is_of(name)).map(|lease| lease.account.as_str()).collect();
     [
         name.to_owned(),
         state.address.clone(),

@@ -1,5 +1,6 @@
 //! `crossdock run`: the daemon.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,7 +12,11 @@ use crate::telemetry;
 
 /// Run the daemon until SIGTERM or SIGINT. A second signal ends it at once.
 #[derive(Debug, Args)]
-pub struct Run {}
+pub struct Run {
+    /// Listen here instead of at `server.listen`: nodes on one machine then share one config.
+    #[arg(long, value_name = "ADDRESS", env = "CROSSDOCK_LISTEN")]
+    listen: Option<SocketAddr>,
+}
 
 impl Run {
     /// Runs the command.
@@ -23,9 +28,10 @@ impl Run {
         for problem in &loaded.problems {
             complain(problem);
         }
-        let Some(prepared) = Prepared::of(loaded) else {
+        let Some(mut prepared) = Prepared::of(loaded) else {
             return Err(Failure(format!("{} is not fit to run with", globals.config.display())));
         };
+        prepared.listen = self.listen;
         let log = &prepared.world.config.log;
         telemetry::start_logs(&log.filter, log.json)?;
         block_on(serve(prepared))?

@@ -1,5 +1,6 @@
-//! How many accepted messages of each account wait to be worked on, as this process has seen: the quota that keeps one
-//! account's flood from filling the intake of all.
+//! How many accepted messages of each account wait to be worked on: the quota that keeps one account's flood from filling
+//! the intake of all. What this process accepts and works on counts at once; what other nodes do, and what an earlier
+//! process left, comes in with the store's own count, every few seconds.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,14 @@ impl Backlog {
         }
     }
 
-    /// One was worked on. Messages of an earlier process were never counted: the count stops at 0.
+    /// What the store counts, of all nodes.
+    pub fn set(&self, counted: impl IntoIterator<Item = (AccountId, u64)>) {
+        let counted = counted.into_iter();
+        let counted = counted.map(|(account, count)| (account, usize::try_from(count).unwrap_or(usize::MAX)));
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = counted.collect();
+    }
+
+    /// One was worked on, which another node may have accepted: the count stops at 0.
     pub fn remove(&self, account: &AccountId) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = waiting.get_mut(account) {
@@ -53,5 +61,19 @@ mod tests {
         assert_eq!((backlog.of(&one), backlog.of(&other)), (2, 0));
         backlog.remove(&one);
         assert_eq!(backlog.of(&one), 1);
+    }
+
+    /// One node accepts and another does the work: the count follows the store's, and does not grow for ever.
+    #[test]
+    fn follows_what_the_store_counts() {
+        let backlog = Backlog::default();
+        let (one, other) = (AccountId::from("one"), AccountId::from("other"));
+        for _ in 0..5 {
+            backlog.add(&one);
+        }
+        backlog.set([(other.clone(), 3)]);
+        assert_eq!((backlog.of(&one), backlog.of(&other)), (0, 3));
+        backlog.remove(&other);
+        assert_eq!(backlog.of(&other), 2);
     }
 }

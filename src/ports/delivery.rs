@@ -33,6 +33,14 @@ pub struct Holder {
     pub until: Timestamp,
 }
 
+impl Holder {
+    /// Whether a lane of the node called `node` holds it.
+    #[must_use]
+    pub fn is_of(&self, node: &str) -> bool {
+        self.owner.strip_prefix(node).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+}
+
 /// A frozen attempt: committed before the bytes leave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frozen {

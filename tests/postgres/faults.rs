@@ -285,7 +285,7 @@ async fn out_of_connections() {
     for client in &others {
         let _ = client
             .execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossdock'",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'crossdock %'",
                 &[],
             )
             .await;

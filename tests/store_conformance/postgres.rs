@@ -4,22 +4,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossdock::canonical::Class;
-use crossdock::io::store::postgres::{Options, PostgresStore};
-use crossdock::ports::{Accepted, Committed, EntityWrite, MessageState, Store, Unit, Waiting};
+use crossdock::canonical::{Class, IntentState};
+use crossdock::io::store::postgres::{LeaseClock, Options, PostgresStore};
+use crossdock::ports::{
+    Accepted, Committed, EntityWrite, Frozen, MessageState, Settled, Store, Unit, Waiting,
+};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::Place;
 use crate::make::{
-    accept, at, attempt, commit, exception, fact, frozen, intent, lease, message, name, order_id, order_with,
-    unit, write,
+    accept, at, attempt, commit, east, exception, fact, frozen, intent, lease, message, name, order_id,
+    order_with, settled, unit, write,
 };
 use crate::server::Server;
 
 fn options(url: &str) -> Options {
-    Options { pool: 6, statement_timeout: Duration::from_secs(30), ..Options::new(url.into()) }
+    // The suite says what time it is.
+    let lease_clock = LeaseClock::Caller;
+    Options { pool: 6, statement_timeout: Duration::from_secs(30), lease_clock, ..Options::new(url.into()) }
 }
 
 async fn open(url: &str) -> Arc<PostgresStore> {
@@ -180,6 +184,36 @@ async fn two_nodes_hold_a_lease_one_at_a_time() {
     assert!(new.epoch > old.epoch);
     assert!(!one.freeze(frozen(&release, old.epoch, now)).await.unwrap());
     assert!(other.freeze(frozen(&release, new.epoch, now)).await.unwrap());
+}
+
+/// The clocks of two nodes are a day apart: a lease lasts as long as it was asked for, by the database's clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_other_clocks_hold_a_lease_one_at_a_time() {
+    let (_server, newest) = prepared().await;
+    let by_database = || Options { lease_clock: LeaseClock::Database, ..options(&newest) };
+    let one = PostgresStore::open(by_database()).await.unwrap();
+    let other = PostgresStore::open(by_database()).await.unwrap();
+    let release = intent("1", "release/east", Class::Order);
+    order_with(&*one, "1", vec![release.clone()]).await;
+    let (early, late, east) = (at(0), at(86_400), east());
+    let held = one.lease(&east, "one", early, early + Duration::from_mins(10), None).await.unwrap().unwrap();
+    assert_eq!(held.until, early + Duration::from_mins(10), "by the clock of who asked");
+    let ask = || other.lease(&east, "other", late, late + Duration::from_secs(1), None);
+    assert!(ask().await.unwrap().is_none(), "long over by the other's clock, and not by the database's");
+    let frozen = |epoch, now| Frozen { at: now, ..frozen(&release, epoch, 0) };
+    assert!(one.freeze(frozen(held.epoch, early)).await.unwrap());
+    let back = Settled { due: early, ..settled(release.id, held.epoch, IntentState::Retry, 0) };
+    one.settle(vec![back]).await.unwrap();
+
+    // Renewed for a moment, which passes.
+    one.lease(&east, "one", early, early + Duration::from_millis(1), None).await.unwrap().unwrap();
+    while one.refly(release.id, held.epoch, early).await.unwrap() {
+        let back = Settled { due: early, ..settled(release.id, held.epoch, IntentState::Retry, 0) };
+        one.settle(vec![back]).await.unwrap();
+    }
+    let taken = ask().await.unwrap().unwrap();
+    assert_eq!((taken.epoch, taken.until), (held.epoch + 1, late + Duration::from_secs(1)));
+    assert!(!one.refly(release.id, held.epoch, early).await.unwrap(), "an old owner");
 }
 
 /// Texts that an index or the database cannot hold as they are.

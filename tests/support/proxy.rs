@@ -14,6 +14,8 @@ enum Mode {
     Pass,
     /// Connections stay open and nothing passes.
     Stall,
+    /// Requests pass, and answers do not.
+    Mute,
     /// Connections are cut, and new ones too.
     Refuse,
 }
@@ -50,8 +52,8 @@ impl Proxy {
                 let ways = (mode.subscribe(), mode.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = pass(&mut near_in, &mut far_out, ways.0) => {}
-                        () = pass(&mut far_in, &mut near_out, ways.1) => {}
+                        () = pass(&mut near_in, &mut far_out, ways.0, &[Mode::Stall]) => {}
+                        () = pass(&mut far_in, &mut near_out, ways.1, &[Mode::Stall, Mode::Mute]) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -75,6 +77,11 @@ impl Proxy {
         self.mode.send_replace(Mode::Stall);
     }
 
+    /// Requests pass from now on, and no answer comes back.
+    pub fn mute(&self) {
+        self.mode.send_replace(Mode::Mute);
+    }
+
     /// Cuts all connections and takes no new ones.
     pub fn refuse(&self) {
         self.mode.send_replace(Mode::Refuse);
@@ -91,11 +98,12 @@ async fn pass(
     from: &mut (impl tokio::io::AsyncRead + Unpin),
     to: &mut (impl tokio::io::AsyncWrite + Unpin),
     mut mode: watch::Receiver<Mode>,
+    holds: &[Mode],
 ) {
     let mut bytes = vec![0_u8; 16 * 1024];
     loop {
         let Ok(read) = from.read(&mut bytes).await else { return };
-        if read == 0 || mode.wait_for(|mode| *mode != Mode::Stall).await.is_err() {
+        if read == 0 || mode.wait_for(|mode| !holds.contains(mode)).await.is_err() {
             return;
         }
         if to.write_all(&bytes[..read]).await.is_err() {

@@ -121,10 +121,25 @@ locations = {{ shop = "{location}" }}
 /// # Errors
 /// When a file cannot be read or written.
 pub fn use_postgres(path: &Path, url: &str) -> io::Result<()> {
-    let secrets = path.with_file_name("secrets");
-    fs::create_dir_all(&secrets)?;
-    fs::write(secrets.join("database"), url)?;
+    write_secret(path, "database", url)?;
     let text = fs::read_to_string(path)?;
     let given = "kind = \"sqlite\"\npath = \"crossdock.db\"\n";
     fs::write(path, text.replace(given, "kind = \"postgres\"\nurl  = { file = \"secrets/database\" }\n"))
+}
+
+/// Has the config at `path` use the broker at `url`.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn use_rabbitmq(path: &Path, url: &str) -> io::Result<()> {
+    write_secret(path, "broker", url)?;
+    let text = fs::read_to_string(path)?;
+    let bus = "[bus]\nkind = \"rabbitmq\"\nurl  = { file = \"secrets/broker\" }\n\n[delivery]\n";
+    fs::write(path, text.replacen("[delivery]\n", bus, 1))
+}
+
+fn write_secret(config: &Path, name: &str, text: &str) -> io::Result<()> {
+    let secrets = config.with_file_name("secrets");
+    fs::create_dir_all(&secrets)?;
+    fs::write(secrets.join(name), text)
 }

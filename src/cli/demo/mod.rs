@@ -1,11 +1,14 @@
 //! `crossdock demo`: the daemon and simulated partners on this machine, orders of all kinds, and a check of both sides.
 
 pub mod config;
+pub mod nodes;
 pub mod script;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -14,9 +17,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Done, Failure, Globals, block_on, complain, files, say};
 use crate::app::{self, Prepared, Running};
 use crate::canonical::IntentState;
-use crate::ports::{Counts, ExceptionQuery, Store};
+use crate::ports::{Counts, ExceptionQuery, Store, StoreError};
 use crate::sandbox::{Expect, Server, Settings, World};
 use crate::telemetry;
+use nodes::Nodes;
 use script::{Scene, Then};
 
 /// Start daemon and simulated partners, place orders of all kinds, and check both sides at the end.
@@ -41,9 +45,47 @@ pub struct Demo {
     /// Keep the store in this PostgreSQL database, which must be empty: `postgres://user:password@host:5432/database`.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// Run on this RabbitMQ: `amqp://user:password@host:5672/vhost`.
+    #[arg(long, value_name = "URL")]
+    bus: Option<String>,
+    /// Run so many nodes, each in a process of its own, behind one address; more than one needs --store and --bus.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
+    /// Kill so many of the nodes with SIGKILL in the middle of it, one after the other, and start them again.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    kill: u8,
     /// Where the daemon listens; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
-    listen: String,
+    listen: SocketAddr,
+}
+
+/// What runs: the daemon inside this process, or nodes in processes of their own.
+enum Daemon {
+    Inside(Box<Running>),
+    Nodes(Box<Nodes>),
+}
+
+impl Daemon {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Inside(running) => running.address,
+            Self::Nodes(nodes) => nodes.address(),
+        }
+    }
+
+    fn store(&self) -> &Arc<dyn Store> {
+        match self {
+            Self::Inside(running) => &running.store,
+            Self::Nodes(nodes) => nodes.store(),
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Self::Inside(running) => running.stop().await,
+            Self::Nodes(nodes) => nodes.stop().await,
+        }
+    }
 }
 
 /// How long the demo waits for both sides to agree before it says that they do not.
@@ -78,44 +120,66 @@ impl Demo {
         let world = World::new(self.seed, settings.clone())?;
         let server = Server::start(world, listen, BTreeMap::new(), app::http()?, app::clock()).await?;
         let sandbox = format!("http://{}", server.address());
-        let path = config::write(folder, &sandbox, &self.listen, &settings)?;
+        let path = config::write(folder, &sandbox, &self.listen.to_string(), &settings)?;
         if let Some(url) = &self.store {
             config::use_postgres(&path, url)?;
         }
-        let loaded = files::load(&path);
-        loaded.problems.iter().for_each(complain);
-        let prepared =
-            Prepared::of(loaded).ok_or_else(|| Failure("the demo's own config is wrong".to_owned()))?;
-        let running = prepared.start().await?;
-        if !running.store.counts().await?.phases.is_empty() {
-            running.stop().await;
+        if let Some(url) = &self.bus {
+            config::use_rabbitmq(&path, url)?;
+        }
+        let mut daemon = self.start(&path).await?;
+        if !daemon.store().counts().await?.phases.is_empty() {
+            daemon.stop().await;
             return Err(Failure("the store has orders already; expected an empty one".to_owned()));
         }
         for (partner, account) in
             [("shopify", "shop"), ("shiphero", "east"), ("easypost", "parcels"), ("stripe", "pay")]
         {
-            server.deliver_to(partner, &format!("http://{}/hooks/{account}", running.address));
+            server.deliver_to(partner, &format!("http://{}/hooks/{account}", daemon.address()));
         }
-        say(format_args!("console   http://{}/", running.address));
+        say(format_args!("console   http://{}/", daemon.address()));
         say(format_args!("partners  {sandbox}/_sandbox/ledger (simulated)"));
         say(format_args!("config    {}", path.display()));
 
         let begun = Instant::now();
-        let (placed, agreed) = self.watch(&server, &running).await?;
-        let counts = running.store.counts().await?;
+        let (placed, agreed) = self.watch(&server, &mut daemon).await?;
+        let counts = daemon.store().counts().await?;
         let wrong = server.with(|world| world.ledger().check());
-        report(&server, running.store.as_ref(), &counts, &placed, begun.elapsed()).await?;
+        report(&server, &daemon, &counts, &placed, begun.elapsed()).await?;
         let green = checks(&server, &counts, &wrong, agreed);
         if self.stay {
             say("The console stays up; Ctrl-C ends it.");
             tokio::signal::ctrl_c().await?;
         }
-        running.stop().await;
+        daemon.stop().await;
         Ok(if green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
+    /// Starts the daemon, or the nodes, with the config at `path`.
+    async fn start(&self, path: &Path) -> Result<Daemon, Failure> {
+        let loaded = files::load(path);
+        loaded.problems.iter().for_each(complain);
+        let prepared =
+            Prepared::of(loaded).ok_or_else(|| Failure("the demo's own config is wrong".to_owned()))?;
+        if self.nodes == 1 && self.kill == 0 {
+            return Ok(Daemon::Inside(Box::new(prepared.start().await?)));
+        }
+        if self.store.is_none() || self.bus.is_none() {
+            return Err(Failure(
+                "nodes in processes of their own share a database and a broker: name them with --store and --bus"
+                    .to_owned(),
+            ));
+        }
+        if self.kill > self.nodes {
+            return Err(Failure(format!("--kill {}: there are only {} nodes", self.kill, self.nodes)));
+        }
+        let config = prepared.world.config;
+        let nodes = Nodes::start(path, &config.store, self.listen, self.nodes, self.kill, self.seed).await?;
+        Ok(Daemon::Nodes(Box::new(nodes)))
+    }
+
     /// Places the orders, lets people act, and waits until both sides agree.
-    async fn watch(&self, server: &Server, running: &Running) -> Result<(Vec<Placed>, bool), Failure> {
+    async fn watch(&self, server: &Server, daemon: &mut Daemon) -> Result<(Vec<Placed>, bool), Failure> {
         let bar = ProgressBar::with_draw_target(
             Some(u64::try_from(self.orders)?),
             ProgressDrawTarget::stderr_with_hz(5),
@@ -135,7 +199,19 @@ impl Demo {
                 order.done =
                     server.with(|world| script::act(world, order.id, &order.then, order.at.elapsed()));
             }
-            let counts = running.store.counts().await?;
+            let mut whole = true;
+            if let Daemon::Nodes(nodes) = daemon {
+                whole = nodes.turn().await?;
+            }
+            let counts = match daemon.store().counts().await {
+                Ok(counts) => counts,
+                Err(StoreError::Unavailable(why)) if begun.elapsed() < PATIENCE => {
+                    complain(why);
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let wrong = server.with(|world| world.ledger().check());
             let acted = placed.len() == self.orders && placed.iter().all(|order| order.done);
             let open: usize = unsettled(&counts);
@@ -151,7 +227,7 @@ impl Demo {
                 complain(format_args!("{:>4} s  {message}", begun.elapsed().as_secs()));
                 told = message;
             }
-            if acted && wrong.is_empty() && open == 0 {
+            if acted && whole && wrong.is_empty() && open == 0 {
                 bar.finish_and_clear();
                 return Ok((placed, true));
             }
@@ -191,7 +267,7 @@ fn unsettled(counts: &Counts) -> usize {
 
 async fn report(
     server: &Server,
-    store: &dyn Store,
+    daemon: &Daemon,
     counts: &Counts,
     placed: &[Placed],
     time: Duration,
@@ -216,7 +292,10 @@ async fn report(
     row("attempts beyond the first", &counts.attempts.saturating_sub(done).to_string());
     let hooks = server.with(|world| world.ledger().webhooks);
     row("webhooks", &format!("{} made by the partners, {} lost on purpose", hooks.made, hooks.lost));
-    let causes = store.causes(&ExceptionQuery::default()).await?;
+    if let Daemon::Nodes(nodes) = daemon {
+        row("nodes", &nodes.story());
+    }
+    let causes = daemon.store().causes(&ExceptionQuery::default()).await?;
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
     for cause in &causes {
         *kinds.entry(&cause.kind).or_default() += cause.count;
@@ -278,6 +357,7 @@ fn checks(server: &Server, counts: &Counts, wrong: &[String], agreed: bool) -> b
     for text in wrong {
         say(format_args!("       {text}"));
     }
+    say(if green { "both sides agree" } else { "the sides do not agree" });
     green
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, NoTls};
@@ -10,6 +11,7 @@ use url::Url;
 
 use super::codec::{Fault, words};
 use super::tls::{Tls, Trust};
+use crate::io::store::form::nanos;
 use crate::ports::StoreError;
 
 /// How a [`super::PostgresStore`] runs.
@@ -29,6 +31,28 @@ pub struct Options {
     pub queue: usize,
     /// Bring an older database to the newest form at the start. Without, an older one is refused.
     pub migrate: bool,
+    /// By which clock leases run out.
+    pub lease_clock: LeaseClock,
+}
+
+/// By which clock leases run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LeaseClock {
+    /// The database's: the clocks of nodes need not agree.
+    #[default]
+    Database,
+    /// That of the instants which callers give: for those who make the time themselves.
+    Caller,
+}
+
+impl LeaseClock {
+    /// The present instant in nanoseconds: what the database says, or what the caller does.
+    pub(super) fn present(self, database: i64, caller: Timestamp) -> i64 {
+        match self {
+            Self::Database => database,
+            Self::Caller => nanos(caller),
+        }
+    }
 }
 
 impl Options {
@@ -43,6 +67,7 @@ impl Options {
             statement_timeout: Duration::from_secs(10),
             queue: 4096,
             migrate: true,
+            lease_clock: LeaseClock::default(),
         }
     }
 }
@@ -105,7 +130,7 @@ impl Target {
         config
             .ssl_mode(ssl)
             .channel_binding(ChannelBinding::Disable)
-            .application_name("crossdock")
+            .application_name(format!("crossdock {}", std::process::id()))
             .connect_timeout(options.connect_timeout)
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .keepalives(true)

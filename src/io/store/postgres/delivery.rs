@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::codec::{Fault, clean, get, id, key, small, statements, values, word};
+use super::connect::LeaseClock;
 use super::entity::{INTENT_COLUMNS, intent};
 use super::exceptions::{self, Source};
 use super::link::{Batch, Tx};
@@ -15,8 +16,15 @@ use crate::io::store::form::{instant, intent_in, intent_out, nanos, number, pack
 use crate::ports::{Attempt, DueIntent, Exception, Frozen, Hint, Holder, Lease, Settled};
 
 statements! {
-    LEASE = "SELECT owner, epoch, until, level FROM lease WHERE account = $1 FOR UPDATE";
-    HELD = "SELECT epoch, until FROM lease WHERE account = $1 FOR SHARE";
+    /// The present instant by the database's clock, in nanoseconds.
+    CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::int8";
+    /// A look that leaves nothing to be written: most who ask find that another holds it.
+    THEIRS = "SELECT until, (extract(epoch FROM clock_timestamp()) * 1000000000)::int8 FROM lease
+        WHERE account = $1 AND owner <> $2";
+    LEASE = "SELECT owner, epoch, until, level, (extract(epoch FROM clock_timestamp()) * 1000000000)::int8
+        FROM lease WHERE account = $1 FOR UPDATE";
+    HELD = "SELECT epoch, until, (extract(epoch FROM clock_timestamp()) * 1000000000)::int8
+        FROM lease WHERE account = $1 FOR SHARE";
     FIRST_LEASE = "INSERT INTO lease (account, owner, epoch, until, level) VALUES ($1, $2, 1, $3, $4)
         ON CONFLICT (account) DO NOTHING";
     SET_LEASE = "UPDATE lease SET owner = $2, epoch = $3, until = $4, level = $5 WHERE account = $1";
@@ -72,8 +80,11 @@ statements! {
 
 // ------------------------------------------------------------------------------------------------------------- leases
 
+/// Takes or renews a lease. It lasts from `now` to `until` by the caller's clock, and as long by `clock`: what the caller
+/// takes for its end comes no later than what the store does, however far their clocks are apart.
 pub(super) async fn lease(
     tx: &Tx<'_>,
+    clock: LeaseClock,
     account: &AccountId,
     owner: &str,
     now: Timestamp,
@@ -82,18 +93,27 @@ pub(super) async fn lease(
 ) -> Result<Option<Lease>, Fault> {
     let name = key(&account.0);
     let given = |epoch, level| Some(Lease { account: account.clone(), epoch, until, level });
+    if let Some(row) = tx.first(THEIRS, values![name.clone(), owner.to_owned()]).await?
+        && get::<i64>(&row, 0)? > clock.present(get(&row, 1)?, now)
+    {
+        return Ok(None);
+    }
+    let end = |present: i64| present.saturating_add(nanos(until).saturating_sub(nanos(now)));
     let Some(row) = tx.first(LEASE, values![name.clone()]).await? else {
         let level = level.cloned().unwrap_or_default();
-        let values = values![name, owner.to_owned(), nanos(until), text(&level)?];
+        let told = tx.first(CLOCK, values![]).await?.ok_or(Fault::Overtaken)?;
+        let present = clock.present(get(&told, 0)?, now);
+        let values = values![name, owner.to_owned(), end(present), text(&level)?];
         return match tx.run(FIRST_LEASE, values).await? {
             1 => Ok(given(1, level)),
             _ => Err(Fault::Overtaken),
         };
     };
     let (holder, epoch, held): (&str, i64, i64) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+    let present = clock.present(get(&row, 4)?, now);
     let epoch = if holder == owner {
         epoch
-    } else if held > nanos(now) {
+    } else if held > present {
         return Ok(None);
     } else {
         epoch + 1
@@ -102,7 +122,7 @@ pub(super) async fn lease(
         Some(level) => level.clone(),
         None => serde_json::from_str(get(&row, 3)?)?,
     };
-    tx.run(SET_LEASE, values![name, owner.to_owned(), epoch, nanos(until), text(&level)?]).await?;
+    tx.run(SET_LEASE, values![name, owner.to_owned(), epoch, end(present), text(&level)?]).await?;
     Ok(given(epoch, level))
 }
 
@@ -123,10 +143,17 @@ pub(super) async fn holders(tx: &Tx<'_>) -> Result<Vec<Holder>, Fault> {
     tx.rows(HOLDERS, values![]).await?.iter().map(read).collect()
 }
 
-/// Epoch and end of the account's lease, which stays as it is until the transaction ends.
-async fn held(tx: &Tx<'_>, account: &str) -> Result<Option<(i64, Timestamp)>, Fault> {
+/// The account's lease, which stays as it is until the transaction ends.
+struct Held {
+    epoch: i64,
+    until: i64,
+    /// By the database's clock.
+    present: i64,
+}
+
+async fn held(tx: &Tx<'_>, account: &str) -> Result<Option<Held>, Fault> {
     let row = tx.first(HELD, values![key(account)]).await?;
-    row.map(|row| Ok((get(&row, 0)?, instant(get(&row, 1)?)))).transpose()
+    row.map(|row| Ok(Held { epoch: get(&row, 0)?, until: get(&row, 1)?, present: get(&row, 2)? })).transpose()
 }
 
 pub(super) async fn recover(
@@ -224,15 +251,22 @@ fn moved(tx: &Tx<'_>, command: &str, from: IntentState, to: IntentState) {
 }
 
 /// Whether `epoch` still holds the account at `at`.
-async fn ours(tx: &Tx<'_>, account: &AccountId, epoch: i64, at: Timestamp) -> Result<bool, Fault> {
-    Ok(held(tx, account.as_str()).await?.is_some_and(|(current, until)| current == epoch && until > at))
+async fn ours(
+    tx: &Tx<'_>,
+    clock: LeaseClock,
+    account: &AccountId,
+    epoch: i64,
+    at: Timestamp,
+) -> Result<bool, Fault> {
+    let held = held(tx, account.as_str()).await?;
+    Ok(held.is_some_and(|held| held.epoch == epoch && held.until > clock.present(held.present, at)))
 }
 
-pub(super) async fn freeze(tx: &Tx<'_>, frozen: &Frozen) -> Result<bool, Fault> {
+pub(super) async fn freeze(tx: &Tx<'_>, clock: LeaseClock, frozen: &Frozen) -> Result<bool, Fault> {
     let Some(row) = find(tx, frozen.intent).await? else { return Ok(false) };
     if !matches!(row.state, IntentState::Pending | IntentState::Retry)
         || row.version != frozen.entity_version
-        || !ours(tx, &row.account, frozen.epoch, frozen.at).await?
+        || !ours(tx, clock, &row.account, frozen.epoch, frozen.at).await?
     {
         return Ok(false);
     }
@@ -243,11 +277,17 @@ pub(super) async fn freeze(tx: &Tx<'_>, frozen: &Frozen) -> Result<bool, Fault> 
     Ok(true)
 }
 
-pub(super) async fn refly(tx: &Tx<'_>, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, Fault> {
+pub(super) async fn refly(
+    tx: &Tx<'_>,
+    clock: LeaseClock,
+    intent: IntentId,
+    epoch: i64,
+    at: Timestamp,
+) -> Result<bool, Fault> {
     let Some(row) = find(tx, intent).await? else { return Ok(false) };
     if !matches!(row.state, IntentState::Retry | IntentState::Unknown)
         || tx.first(HAS_FROZEN, values![row.n]).await?.is_none()
-        || !ours(tx, &row.account, epoch, at).await?
+        || !ours(tx, clock, &row.account, epoch, at).await?
     {
         return Ok(false);
     }
@@ -280,7 +320,7 @@ pub(super) async fn settle(tx: &Tx<'_>, settled: &[Settled]) -> Result<Vec<Hint>
 async fn settle_one(tx: &Tx<'_>, settled: &Settled, shards: &mut BTreeSet<u16>) -> Result<(), Fault> {
     let Some(row) = find(tx, settled.intent).await? else { return Ok(()) };
     let flying = row.state == IntentState::InFlight;
-    let current = held(tx, row.account.as_str()).await?.map(|(epoch, _)| epoch);
+    let current = held(tx, row.account.as_str()).await?.map(|held| held.epoch);
     if row.state.settled() || current != Some(settled.epoch) || (flying && row.epoch != settled.epoch) {
         return Ok(());
     }

@@ -40,8 +40,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-pub use self::connect::Options;
 use self::connect::Target;
+pub use self::connect::{LeaseClock, Options};
 use self::groups::Groups;
 use self::link::{Link, read, transact};
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
@@ -57,6 +57,7 @@ pub struct PostgresStore {
     groups: Groups,
     /// Under which events are claimed.
     relay: String,
+    clock: LeaseClock,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -78,7 +79,7 @@ impl PostgresStore {
         let link = Link::new(pool, target.place, options.statement_timeout);
         let groups = Groups::start(&link, options.queue);
         let relay = format!("{:016x}", rand::random::<u64>());
-        Ok(Arc::new(Self { link, groups, relay }))
+        Ok(Arc::new(Self { link, groups, relay, clock: options.lease_clock }))
     }
 }
 
@@ -207,7 +208,7 @@ impl Store for PostgresStore {
         until: Timestamp,
         level: Option<Value>,
     ) -> Result<Option<Lease>, StoreError> {
-        transact!(*self.link, tx => delivery::lease(&tx, account, owner, now, until, level.as_ref()))
+        transact!(*self.link, tx => delivery::lease(&tx, self.clock, account, owner, now, until, level.as_ref()))
     }
 
     async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
@@ -232,11 +233,11 @@ impl Store for PostgresStore {
     }
 
     async fn freeze(&self, frozen: Frozen) -> Result<bool, StoreError> {
-        transact!(*self.link, tx => delivery::freeze(&tx, &frozen))
+        transact!(*self.link, tx => delivery::freeze(&tx, self.clock, &frozen))
     }
 
     async fn refly(&self, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, StoreError> {
-        transact!(*self.link, tx => delivery::refly(&tx, intent, epoch, at))
+        transact!(*self.link, tx => delivery::refly(&tx, self.clock, intent, epoch, at))
     }
 
     async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError> {

@@ -26,13 +26,30 @@ impl Daemon {
             .open(path.with_file_name(format!("log-{port}")))
             .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_crossdock"))
-            .args(["run", "--config"])
+            .args(["run", "--listen", &format!("127.0.0.1:{port}"), "--config"])
             .arg(path)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
         Self { child, address: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal by name: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success(), "kill -{name}");
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(mut self) {
+        self.child.wait().unwrap();
     }
 
     /// SIGKILL: no handler runs, nothing is drained.
@@ -110,6 +127,20 @@ impl Town {
             let id = self.partners.with(|world| world.place_order(scene.order).id);
             self.placed.push((id, scene.then, Instant::now(), false));
         }
+    }
+
+    /// Places a plain order; gives the store's id of it.
+    pub fn place_plain(&mut self) -> u64 {
+        let scene = script::scene(0);
+        let id = self.partners.with(|world| world.place_order(scene.order).id);
+        self.placed.push((id, scene.then, Instant::now(), false));
+        id
+    }
+
+    /// Whether the order has come to the warehouse.
+    pub fn in_warehouse(&self, id: u64) -> bool {
+        let ledger = self.partners.with(|world| world.ledger());
+        ledger.orders.iter().any(|order| order.id == id && !order.warehouse.is_empty())
     }
 
     fn act(&mut self) {

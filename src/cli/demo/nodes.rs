@@ -1,0 +1,277 @@
+//! Several nodes, each in a process of its own, on one broker and one database, behind one address. Some are killed with
+//! SIGKILL while orders are under way, and start again.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use crate::app::{self, storage};
+use crate::cli::Failure;
+use crate::config::model::StoreConfig;
+use crate::ports::{NODES, NodeState, Store, StoreError};
+
+/// From the start to the first kill, and from one node's return to the next kill.
+const CALM: Duration = Duration::from_secs(5);
+/// From a kill to the start after it: longer than a lease, so that others take over what the node held.
+const AWAY: Duration = Duration::from_secs(8);
+/// How long a node may take to come up.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The nodes. Their processes end with this value.
+pub struct Nodes {
+    folder: PathBuf,
+    config: PathBuf,
+    nodes: Vec<Node>,
+    store: Arc<dyn Store>,
+    front: Front,
+    begun: Instant,
+    /// Kills that are still to come, when the next one is due, and which node is away until when.
+    kills: u8,
+    next: Instant,
+    away: Option<(usize, Instant)>,
+    seed: u64,
+    story: Vec<String>,
+}
+
+struct Node {
+    child: Child,
+    address: SocketAddr,
+    killed: bool,
+}
+
+impl Nodes {
+    /// Starts `many` nodes with the config at `path`, whose store is `store`, one after the other, and an address before
+    /// them at `listen`. `kills` of them will be killed by [`Self::turn`].
+    ///
+    /// # Errors
+    /// When a node does not come up, or the store cannot be reached.
+    pub async fn start(
+        path: &Path,
+        store: &StoreConfig,
+        listen: SocketAddr,
+        many: u8,
+        kills: u8,
+        seed: u64,
+    ) -> Result<Self, Failure> {
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let mut nodes = Vec::new();
+        let free = SocketAddr::new(listen.ip(), 0);
+        for number in 1..=usize::from(many) {
+            let child = spawn(path, &folder, number, free)?;
+            let mut node = Node { child, address: free, killed: false };
+            node.address = up(&mut node.child, &folder, number).await?;
+            nodes.push(node);
+        }
+        let store = storage::look(store).await?;
+        let front = Front::start(listen, nodes.iter().map(|node| node.address).collect()).await?;
+        Ok(Self {
+            folder,
+            config: path.to_owned(),
+            nodes,
+            store,
+            front,
+            begun: Instant::now(),
+            kills,
+            next: Instant::now() + CALM,
+            away: None,
+            seed,
+            story: Vec::new(),
+        })
+    }
+
+    /// The address before the nodes.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.front.address
+    }
+
+    /// The store that they share.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Kills the next node if it is time, or starts again what was killed. True when nothing of that is to come any more
+    /// and all nodes run.
+    ///
+    /// # Errors
+    /// When a node ended by itself or does not come up, or the store does not answer.
+    pub async fn turn(&mut self) -> Result<bool, Failure> {
+        let now = Instant::now();
+        let away = self.away.map(|(node, _)| node);
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if Some(index) != away && node.child.try_wait()?.is_some() {
+                return Err(ended(&self.folder, index + 1));
+            }
+        }
+        match self.away {
+            Some((index, until)) if now >= until => {
+                let number = index + 1;
+                let Some(node) = self.nodes.get_mut(index) else { return Ok(true) };
+                node.child = spawn(&self.config, &self.folder, number, node.address)?;
+                up(&mut node.child, &self.folder, number).await?;
+                let at = self.begun.elapsed().as_secs_f64();
+                self.story.push(format!("node {number} back at {at:.1} s"));
+                self.away = None;
+                self.next = Instant::now() + CALM;
+            }
+            None if self.kills > 0 && now >= self.next => self.kill().await?,
+            _ => {}
+        }
+        Ok(self.kills == 0 && self.away.is_none())
+    }
+
+    /// SIGKILL to the node that holds most accounts of those that were not killed yet: no handler runs, nothing is drained.
+    async fn kill(&mut self) -> Result<(), Failure> {
+        let mut most: Option<(usize, BTreeSet<String>)> = None;
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.killed) {
+            let held = held(self.store.as_ref(), node.address).await.unwrap_or_default();
+            if most.as_ref().is_none_or(|(_, before)| held.len() > before.len()) {
+                most = Some((index, held));
+            }
+        }
+        let Some((index, held)) = most else { return Ok(()) };
+        let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
+        node.child.kill().await?;
+        node.killed = true;
+        let held: Vec<String> = held.into_iter().collect();
+        let held = if held.is_empty() { "nothing".to_owned() } else { held.join(", ") };
+        let at = self.begun.elapsed().as_secs_f64();
+        self.story.push(format!("node {} killed at {at:.1} s, holding {held}", index + 1));
+        self.kills -= 1;
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.away = Some((index, Instant::now() + AWAY + Duration::from_millis((self.seed >> 33) % 2000)));
+        Ok(())
+    }
+
+    /// How many there are, and what became of them.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let many = format!("{} processes", self.nodes.len());
+        std::iter::once(many).chain(self.story.iter().cloned()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Ends all processes.
+    pub async fn stop(mut self) {
+        for node in &mut self.nodes {
+            // It is gone either way: what it promised is in the store.
+            let _ = node.child.kill().await;
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::debug!(%error, "the store did not close cleanly");
+        }
+    }
+}
+
+/// The accounts whose leases the node at `address` holds.
+async fn held(store: &dyn Store, address: SocketAddr) -> Result<BTreeSet<String>, StoreError> {
+    let now = app::clock().now();
+    let mut names = Vec::new();
+    for (name, state) in store.all(NODES).await? {
+        let here =
+            serde_json::from_value(state).is_ok_and(|state: NodeState| state.address == address.to_string());
+        names.extend(here.then_some(name));
+    }
+    let leases = store.leases().await?.into_iter().filter(|lease| lease.until > now);
+    let ours = leases.filter(|lease| names.iter().any(|name| lease.is_of(name)));
+    Ok(ours.map(|lease| lease.account.0).collect())
+}
+
+fn log(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("node-{number}.log"))
+}
+
+/// Starts a process of this program as the node `number`.
+fn spawn(config: &Path, folder: &Path, number: usize, listen: SocketAddr) -> Result<Child, Failure> {
+    let log = File::create(log(folder, number))?;
+    Ok(Command::new(std::env::current_exe()?)
+        .args(["run", "--listen", &listen.to_string(), "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()?)
+}
+
+fn ended(folder: &Path, number: usize) -> Failure {
+    let log = fs::read_to_string(log(folder, number)).unwrap_or_default();
+    Failure(format!("node {number} ended by itself:\n{}", log.trim_end()))
+}
+
+/// Waits until the node takes connections; gives where.
+async fn up(child: &mut Child, folder: &Path, number: usize) -> Result<SocketAddr, Failure> {
+    let asked = Instant::now();
+    loop {
+        let told = fs::read_to_string(log(folder, number)).unwrap_or_default();
+        let line = told.lines().find_map(|line| line.strip_prefix("crossdock listens on http://"));
+        if let Some(address) = line.filter(|_| told.ends_with('\n')).and_then(|text| text.parse().ok()) {
+            return Ok(address);
+        }
+        if child.try_wait()?.is_some() {
+            return Err(ended(folder, number));
+        }
+        if asked.elapsed() > PATIENCE {
+            return Err(Failure(format!("node {number} does not come up:\n{}", told.trim_end())));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// One address before all nodes, as a proxy would stand there: each connection goes to the next node that takes it.
+#[derive(Debug)]
+pub struct Front {
+    /// Where it listens.
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Front {
+    /// Listens at `listen` until it is dropped.
+    ///
+    /// # Errors
+    /// When the address cannot be listened at.
+    pub async fn start(listen: SocketAddr, nodes: Vec<SocketAddr>) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let turn = AtomicUsize::new(0);
+        let task = tokio::spawn(async move {
+            loop {
+                let Ok((mut near, _)) = listener.accept().await else { continue };
+                let first = turn.fetch_add(1, Ordering::Relaxed);
+                let order: Vec<SocketAddr> = nodes
+                    .iter()
+                    .cycle()
+                    .skip(first % nodes.len().max(1))
+                    .take(nodes.len())
+                    .copied()
+                    .collect();
+                tokio::spawn(async move {
+                    for address in order {
+                        if let Ok(mut far) = TcpStream::connect(address).await {
+                            // However it ends: both ends see it.
+                            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Ok(Self { address, task })
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
