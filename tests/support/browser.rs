@@ -119,6 +119,7 @@ impl Browser {
         for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             page.call(domain, json!({}));
         }
+        page.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true }));
         let scheme = if dark { "dark" } else { "light" };
         page.call(
             "Emulation.setDeviceMetricsOverride",
@@ -159,17 +160,18 @@ impl Page<'_> {
         self.browser.call(Some(&session), method, &params)
     }
 
-    /// Goes to `url` and waits until the page has loaded.
+    /// Goes to `url` and waits until that page, and not one on its way before it, has loaded.
     pub fn open(&mut self, url: &str) {
-        self.browser.aside.retain(|message| message["method"] != "Page.loadEventFired");
-        self.call("Page.navigate", json!({ "url": url }));
+        self.browser.aside.retain(|message| message["method"] != "Page.lifecycleEvent");
+        let loader = self.call("Page.navigate", json!({ "url": url }))["loaderId"].clone();
         let until = Instant::now() + PATIENCE;
         loop {
-            let loaded = self.browser.aside.iter().position(|message| {
-                message["method"] == "Page.loadEventFired" && message["sessionId"] == self.session.as_str()
+            let loaded = self.browser.aside.iter().any(|message| {
+                message["method"] == "Page.lifecycleEvent"
+                    && message["params"]["name"] == "load"
+                    && message["params"]["loaderId"] == loader
             });
-            if let Some(at) = loaded {
-                self.browser.aside.remove(at);
+            if loaded {
                 return;
             }
             let message = self.browser.receive(until).unwrap_or_else(|| panic!("{url} does not load"));
@@ -177,14 +179,21 @@ impl Page<'_> {
         }
     }
 
-    /// The value of a script's expression.
-    pub fn eval(&mut self, expression: &str) -> Value {
+    /// The value of a script's expression, or what it threw.
+    fn evaluate(&mut self, expression: &str) -> Result<Value, String> {
         let answer = self.call(
             "Runtime.evaluate",
             json!({ "expression": expression, "awaitPromise": true, "returnByValue": true }),
         );
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
-        answer["result"]["value"].clone()
+        match &answer["exceptionDetails"] {
+            Value::Null => Ok(answer["result"]["value"].clone()),
+            thrown => Err(thrown.to_string()),
+        }
+    }
+
+    /// The value of a script's expression.
+    pub fn eval(&mut self, expression: &str) -> Value {
+        self.evaluate(expression).unwrap_or_else(|thrown| panic!("{expression}: {thrown}"))
     }
 
     /// The text that a person sees.
@@ -192,11 +201,16 @@ impl Page<'_> {
         self.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until `expression` is true.
+    /// Waits until `expression` is true. What it throws meanwhile counts as "not yet": a page on its way to
+    /// another has none of the elements that are waited for.
     pub fn until(&mut self, expression: &str) {
-        let until = Instant::now() + Duration::from_secs(15);
-        while self.eval(expression) != Value::Bool(true) {
-            assert!(Instant::now() < until, "never true: {expression}\n{}", self.text());
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = self.evaluate(expression);
+            if found == Ok(Value::Bool(true)) {
+                return;
+            }
+            assert!(Instant::now() < until, "never true: {expression} ({found:?})\n{}", self.text());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
