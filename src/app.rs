@@ -8,6 +8,7 @@ pub mod bus;
 mod nodes;
 pub mod storage;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use crate::io::http::ReqwestHttp;
 use crate::ports::{Bus, Clock, Hint, Http, INBOUND_SHARDS, NodeState, Store};
 use crate::process::Worker;
 use crate::{outbox, telemetry, web};
+use nodes::Heard;
 use storage::Opened;
 
 /// How often the count of what waits is taken from the store.
@@ -188,15 +190,24 @@ impl Prepared {
             generation: config.generation.clone(),
             started: deps.started,
             seen: deps.started,
+            heard: BTreeMap::new(),
         };
+        let heard = Arc::new(Heard::default());
         let in_force = {
             let world = world.clone();
             move || world.load().config.generation.clone()
         };
-        let beat =
-            nodes::beat(store.clone(), clock.clone(), deps.owner.clone(), node, in_force, work.clone());
+        let beat = nodes::beat(
+            store.clone(),
+            clock.clone(),
+            deps.owner.clone(),
+            node,
+            in_force,
+            heard.clone(),
+            work.clone(),
+        );
         tasks.spawn(beat);
-        spawn_stages(&tasks, &work, worker, deps, &generations);
+        spawn_stages(&tasks, &work, worker, deps, &generations, heard);
 
         let door = Intake {
             store: store.clone(),
@@ -277,6 +288,7 @@ fn spawn_stages(
     worker: Worker,
     deps: deliver::Deps,
     generations: &Arc<Generations>,
+    heard: Arc<Heard>,
 ) {
     let mut shards = Vec::new();
     for shard in 0..INBOUND_SHARDS {
@@ -289,7 +301,7 @@ fn spawn_stages(
     tasks.spawn(follow(generations.clone(), lanes.clone(), stop.clone()));
     tasks.spawn(generation::watch::run(generations.clone(), stop.clone()));
     tasks.spawn(generation::release::run(generations.clone(), worker.bus.clone(), stop.clone()));
-    tasks.spawn(ring(worker.bus.clone(), shards, lanes));
+    tasks.spawn(ring(worker.bus.clone(), worker.clock.clone(), heard, shards, lanes));
     tasks.spawn(sweep(worker, stop.clone()));
 }
 
@@ -306,10 +318,17 @@ async fn follow(generations: Arc<Generations>, lanes: Arc<Lanes>, stop: Cancella
 }
 
 /// Hands hints to the tasks that they concern.
-async fn ring(bus: Arc<dyn Bus>, shards: Vec<Arc<Notify>>, lanes: Arc<Lanes>) {
+async fn ring(
+    bus: Arc<dyn Bus>,
+    clock: Arc<dyn Clock>,
+    heard: Arc<Heard>,
+    shards: Vec<Arc<Notify>>,
+    lanes: Arc<Lanes>,
+) {
     while let Some(hint) = bus.next().await {
         match hint {
             Hint::Inbound { shard } => {
+                heard.note(shard, clock.now());
                 if let Some(bell) = shards.get(usize::from(shard)) {
                     bell.notify_one();
                 }

@@ -1,9 +1,10 @@
 //! Nodes that share a store tell of themselves there.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{Clock, NODES, NodeState, Store, StoreError};
@@ -13,6 +14,21 @@ const BEAT: Duration = Duration::from_secs(5);
 /// A node that has not told of itself for so long is gone.
 const GONE: SignedDuration = SignedDuration::from_mins(2);
 
+/// Of which inbound shards hints came here, and when the last one did.
+#[derive(Debug, Default)]
+pub(super) struct Heard(Mutex<BTreeMap<u16, Timestamp>>);
+
+impl Heard {
+    /// A hint of `shard` came.
+    pub(super) fn note(&self, shard: u16, at: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, at);
+    }
+
+    fn all(&self) -> BTreeMap<u16, Timestamp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Tells of this node under `name` until `stop`; then it is taken off the list.
 pub(super) async fn beat(
     store: Arc<dyn Store>,
@@ -20,10 +36,11 @@ pub(super) async fn beat(
     name: String,
     mut node: NodeState,
     generation: impl Fn() -> String + Send,
+    heard: Arc<Heard>,
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
-        (node.seen, node.generation) = (clock.now(), generation());
+        (node.seen, node.generation, node.heard) = (clock.now(), generation(), heard.all());
         if let Err(error) = tell(store.as_ref(), &name, &node).await {
             tracing::debug!(%error, "this node cannot tell of itself now");
         }

@@ -81,7 +81,7 @@ enum Command {
     Webhook(webhook::Webhook),
     /// Bring the store to the newest form, look at it, copy it out, or move another one into it.
     Store(store::Store),
-    /// Show the nodes that run on the configured store, and which accounts each of them holds.
+    /// Show the nodes that run on the configured store, and which shards and accounts each of them has.
     Nodes(nodes::Nodes),
 }
 

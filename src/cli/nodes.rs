@@ -1,4 +1,4 @@
-//! `crossdock nodes`: who runs on the store, and who holds which account.
+//! `crossdock nodes`: who runs on the store, and who has which shards and accounts.
 
 use std::process::ExitCode;
 
@@ -9,9 +9,10 @@ use serde_json::json;
 use super::client::{self, table, time};
 use super::{Done, Failure, Globals, block_on, complain, files, say};
 use crate::app::{self, storage};
-use crate::ports::{Holder, NODES, NodeState, Store};
+use crate::ports::Store;
+use crate::web::view::node::{self, NodeView, NodesView};
 
-/// Show the nodes that run on the configured store, and which accounts each of them holds.
+/// Show the nodes that run on the configured store, and which shards and accounts each of them has.
 #[derive(Debug, Args)]
 pub struct Nodes {
     /// Print it as JSON.
@@ -40,21 +41,14 @@ impl Nodes {
 
     async fn show(self, store: &dyn Store) -> Done {
         let now = app::clock().now();
-        let mut nodes: Vec<(String, NodeState)> = Vec::new();
-        for (name, state) in store.all(NODES).await? {
-            nodes.push((name, serde_json::from_value(state)?));
-        }
-        let leases = store.leases().await?.into_iter();
-        let held: Vec<Holder> = leases.filter(|lease| lease.until > now && !lease.owner.is_empty()).collect();
+        let NodesView { nodes, leases } = node::all(store, now).await?;
         if self.json {
-            let nodes: Vec<_> =
-                nodes.iter().map(|(name, state)| json!({ "name": name, "state": state })).collect();
-            client::json(&json!({ "nodes": nodes, "leases": held }))?;
+            client::json(&json!({ "nodes": nodes, "leases": leases }))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let rows: Vec<[String; 6]> = nodes.iter().map(|(name, state)| row(name, state, &held, now)).collect();
-        table(["NODE", "ADDRESS", "CONFIG", "STARTED", "SEEN", "ACCOUNTS"], &rows);
-        for lease in held.iter().filter(|lease| nodes.iter().all(|(name, _)| !lease.is_of(name))) {
+        let rows: Vec<[String; 8]> = nodes.iter().map(|node| row(node, now)).collect();
+        table(["NODE", "ADDRESS", "VERSION", "CONFIG", "STARTED", "SEEN", "SHARDS", "ACCOUNTS"], &rows);
+        for lease in leases.iter().filter(|lease| nodes.iter().all(|node| !lease.is_of(&node.name))) {
             say(format_args!(
                 "{}: held by {}, which is not running, until {}",
                 lease.account,
@@ -66,15 +60,17 @@ impl Nodes {
     }
 }
 
-fn row(name: &str, state: &NodeState, held: &[Holder], now: Timestamp) -> [String; 6] {
-    let accounts: Vec<&str> =
-        held.iter().filter(|lease| lease.is_of(name)).map(|lease| lease.account.as_str()).collect();
+fn row(node: &NodeView, now: Timestamp) -> [String; 8] {
+    let NodeView { name, state, accounts, shards, .. } = node;
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     [
-        name.to_owned(),
+        name.clone(),
         state.address.clone(),
+        state.version.clone(),
         state.generation.clone(),
         time(Some(state.started)),
         format!("{} s ago", now.duration_since(state.seen).as_secs().max(0)),
-        if accounts.is_empty() { "-".to_owned() } else { accounts.join(", ") },
+        or_dash(node::ranges(shards)),
+        or_dash(accounts.keys().map(|account| account.as_str()).collect::<Vec<_>>().join(", ")),
     ]
 }

@@ -1,5 +1,7 @@
 //! What people ask of the store, and what lanes tell of themselves.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +136,9 @@ pub struct NodeState {
     pub started: Timestamp,
     /// When it last told of itself.
     pub seen: Timestamp,
+    /// The inbound shards of which hints came to it, and when the last one did.
+    #[serde(default)]
+    pub heard: BTreeMap<u16, Timestamp>,
 }
 
 /// The space of [`Store::put`] in which lanes tell of themselves: the account's name to [`LaneState`].

@@ -27,7 +27,7 @@ fn event(ordinal: i64) -> Event {
 }
 
 /// Publishes until it is confirmed; gives how long that took.
-async fn confirmed(bus: &dyn Bus) -> Duration {
+pub async fn confirmed(bus: &dyn Bus) -> Duration {
     let started = Instant::now();
     loop {
         match timeout(Duration::from_secs(15), bus.publish(&event(1))).await {

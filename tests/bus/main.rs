@@ -4,6 +4,7 @@
 
 #[path = "../support"]
 mod support {
+    pub mod authority;
     pub mod broker;
     pub mod proxy;
 }
@@ -15,3 +16,4 @@ mod conformance;
 mod faults;
 mod node;
 mod nodes;
+mod tls;

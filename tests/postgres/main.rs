@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![expect(clippy::print_stdout, reason = "figures for whoever runs them")]
 
+#[path = "../support/authority.rs"]
+mod authority;
 #[path = "../support/daemon.rs"]
 #[expect(dead_code, reason = "this test needs only a part")]
 mod daemon;
@@ -13,3 +15,4 @@ mod proxy;
 #[path = "../support/postgres.rs"]
 #[expect(dead_code, reason = "this test needs only a part")]
 mod server;
+mod tls;

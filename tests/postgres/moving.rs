@@ -205,7 +205,7 @@ async fn two_nodes_and_one_dies() {
         .as_array()
         .unwrap()
         .iter()
-        .find(|node| node["state"]["address"].as_str().unwrap().ends_with(&ports[1].to_string()));
+        .find(|node| node["address"].as_str().unwrap().ends_with(&ports[1].to_string()));
     let survivor = survivor.unwrap()["name"].as_str().unwrap();
     let moved = self::owners(&listed);
     assert!(moved.values().all(|owner| owner.starts_with(survivor)), "all leases have moved: {listed}");

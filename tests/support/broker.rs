@@ -18,7 +18,11 @@ pub struct Broker {
     node_port: u16,
     mapper: Child,
     server: Option<Child>,
+    tls_port: u16,
 }
+
+const SETTINGS: &str =
+    "loopback_users.guest = true\ndisk_free_limit.absolute = 50MB\nlog.file.level = warning\n";
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -27,17 +31,44 @@ fn free_port() -> u16 {
 impl Broker {
     /// Starts it and waits until it takes connections.
     pub fn start() -> Self {
+        let mut broker = Self::prepared();
+        broker.begin();
+        broker
+    }
+
+    /// The same, which takes connections under TLS at [`Broker::tls_port`], too.
+    pub fn start_with_tls(authority: &Path, certificate: &Path, key: &Path) -> Self {
+        let mut broker = Self::prepared();
+        broker.use_tls(authority, certificate, key);
+        broker.begin();
+        broker
+    }
+
+    /// What it shows under TLS from its next start on.
+    pub fn use_tls(&self, authority: &Path, certificate: &Path, key: &Path) {
+        let (port, authority) = (self.tls_port, authority.display());
+        let (certificate, key) = (certificate.display(), key.display());
+        let text = format!(
+            "{SETTINGS}listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {authority}\n\
+             ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\n\
+             ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n"
+        );
+        std::fs::write(self.folder.path().join("rabbitmq.conf"), text).unwrap();
+    }
+
+    /// Where it takes connections under TLS.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
+    fn prepared() -> Self {
         assert!(
             Path::new(PROGRAMS).join("rabbitmq-server").exists(),
             "RabbitMQ is not installed: run scripts/setup"
         );
         let folder = tempfile::tempdir().unwrap();
         let (port, mapper_port, node_port) = (free_port(), free_port(), free_port());
-        std::fs::write(
-            folder.path().join("rabbitmq.conf"),
-            "loopback_users.guest = true\ndisk_free_limit.absolute = 50MB\nlog.file.level = warning\n",
-        )
-        .unwrap();
+        std::fs::write(folder.path().join("rabbitmq.conf"), SETTINGS).unwrap();
         std::fs::write(folder.path().join("enabled_plugins"), "[].\n").unwrap();
         let mapper = Command::new("epmd")
             .args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"])
@@ -46,9 +77,7 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut broker = Self { folder, port, mapper_port, node_port, mapper, server: None };
-        broker.begin();
-        broker
+        Self { folder, port, mapper_port, node_port, mapper, server: None, tls_port: free_port() }
     }
 
     /// `amqp://…` of the broker itself.

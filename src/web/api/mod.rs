@@ -17,6 +17,7 @@ mod exceptions;
 mod mappings;
 mod generations;
 mod messages;
+mod nodes;
 mod orders;
 mod system;
 
@@ -44,6 +45,7 @@ pub fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
         ("post", "/api/v1/exceptions/retry", post(exceptions::retry)),
         ("post", "/api/v1/exceptions/dismiss", post(exceptions::dismiss)),
         ("get", "/api/v1/accounts", get(accounts::list)),
+        ("get", "/api/v1/nodes", get(nodes::list)),
         ("get", "/api/v1/mappings", get(mappings::list)),
         ("post", "/api/v1/mappings/diff", post(mappings::compare)),
         ("get", "/api/v1/mappings/{connector}/{name}", get(mappings::show)),

@@ -21,6 +21,7 @@ mod exceptions;
 mod html;
 mod mappings;
 mod message;
+mod nodes;
 mod order;
 mod orders;
 mod overview;
@@ -37,6 +38,7 @@ pub fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Web>)> {
         ("post", "/exceptions/retry", post(exceptions::retry)),
         ("post", "/exceptions/dismiss", post(exceptions::dismiss)),
         ("get", "/accounts", get(accounts::list)),
+        ("get", "/nodes", get(nodes::list)),
         ("get", "/mappings", get(mappings::list)),
         ("get", "/mappings/{connector}/{name}", get(mappings::show).post(mappings::act)),
         ("post", "/mappings/{connector}/{name}/preview", post(mappings::preview)),
