@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -96,7 +96,12 @@ struct Ears {
 
 impl Ears {
     fn new(bell: Arc<Notify>) -> Self {
-        let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| bell.notify_one());
+        let watcher = notify::recommended_watcher(move |heard: notify::Result<notify::Event>| {
+            // That something was read is no change: we read these folders ourselves, and would never come to rest.
+            if !heard.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+                bell.notify_one();
+            }
+        });
         if let Err(error) = &watcher {
             tracing::info!(%error, "the system does not tell of changed files; they are looked at every {LOOK:?}");
         }
@@ -117,6 +122,33 @@ impl Ears {
             if watcher.watch(&place, RecursiveMode::Recursive).is_ok() {
                 self.heard.push(place);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reading what is watched rings nothing; writing does.
+    #[tokio::test]
+    async fn rests_while_nothing_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("skus.csv");
+        std::fs::write(&file, "a").unwrap();
+        let bell = Arc::new(Notify::new());
+        let mut ears = Ears::new(bell.clone());
+        let places = [folder.path().to_owned()];
+        ears.listen(&places);
+        let read = || {
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "a");
+        };
+        read();
+        assert!(tokio::time::timeout(Duration::from_millis(500), bell.notified()).await.is_err());
+        if ears.watcher.is_some() {
+            std::fs::write(&file, "b").unwrap();
+            tokio::time::timeout(Duration::from_mins(1), bell.notified()).await.unwrap();
         }
     }
 }
