@@ -211,8 +211,8 @@ pub(super) fn base(manifest: &Manifest, fill: &Fill) -> Result<Url, RequestError
         None => manifest.http.base.fill(&|name| fill.value(name))?,
     };
     match Url::parse(&text) {
-        Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => Ok(url),
-        Ok(_) => Err(RequestError::Url(text, "expected http:// or https:// and a host".to_owned())),
+        Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https" | "amqp") => Ok(url),
+        Ok(_) => Err(RequestError::Url(text, "expected http://, https:// or amqp:// and a host".to_owned())),
         Err(error) => Err(RequestError::Url(text, error.to_string())),
     }
 }

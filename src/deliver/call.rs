@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 use super::breaker::Change;
 use super::lease::NoLease;
 use super::limiter::{Over, Taken};
+use super::message;
 use super::shared::{Shared, View, lock};
 use super::status::{count_call, word};
 use crate::connector::classify::{Outcome, Verdict, classify};
@@ -97,7 +98,10 @@ impl Shared {
             let fill = Fill { token: access, ..call.fill.clone() };
             let request = request::authorise(view.manifest(), call.request.clone(), &fill);
             let sent = self.now();
-            let answer = self.deps.http.send(request, view.delivery().attempt_timeout).await;
+            let answer = match message::message(&self.account, &request) {
+                Some(message) => message::publish(self.deps.bus.as_ref(), message).await,
+                None => self.deps.http.send(request, view.delivery().attempt_timeout).await,
+            };
             let now = self.now();
             let verdict = classify(view.manifest(), call.operation, call.ok, &answer);
             let response = answer.ok();

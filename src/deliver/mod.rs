@@ -13,6 +13,7 @@ mod lane;
 mod lanes;
 mod lease;
 pub mod limiter;
+mod message;
 pub mod seal;
 mod send;
 mod settle;

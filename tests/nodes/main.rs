@@ -9,6 +9,8 @@ mod broker;
 mod cluster;
 #[path = "../support/daemon.rs"]
 mod daemon;
+mod messages;
+mod neighbour;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/postgres.rs"]

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Scope;
+use super::flow::{Accounts, span_of};
 use crate::config::model::BusConfig;
 use crate::tables::{Table, Value};
 
@@ -26,6 +27,30 @@ impl Scope<'_> {
         };
         table.finish();
         bus
+    }
+}
+
+impl Scope<'_> {
+    /// Accounts whose partners take messages need a broker.
+    pub(super) fn check_messages(&self, root: &Table<'_>, accounts: &Accounts, bus: Option<&BusConfig>) {
+        if !matches!(bus, Some(BusConfig::Embedded)) {
+            return;
+        }
+        for account in accounts.values().filter(|account| account.enabled) {
+            let manifest = self.registry.get(&account.connector).map(|found| &found.manifest);
+            let messages =
+                manifest.is_some_and(|manifest| manifest.http.base.to_string().starts_with("amqp://"));
+            let elsewhere = account.settings.get("base_url").is_some_and(|url| !url.is_empty());
+            if messages
+                && !elsewhere
+                && let Some(span) = span_of(root, &["account", account.id.as_str(), "connector"])
+            {
+                let message =
+                    format!("the connector `{}` sends messages, and there is no broker", account.connector);
+                let help = "set [bus] kind = \"rabbitmq\" and its url";
+                root.file().report(root.file().error(span, message).help(help));
+            }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::model::{
 use crate::diagnostic::Diagnostic;
 use crate::tables::{Table, Value};
 
-type Accounts = BTreeMap<AccountId, Account>;
+pub(super) type Accounts = BTreeMap<AccountId, Account>;
 
 /// Words of the payment axis.
 const PAYMENT: &[&str] = &[
@@ -187,7 +187,7 @@ impl Scope<'_> {
 }
 
 /// Where the key at `path` stands.
-fn span_of(root: &Table<'_>, path: &[&str]) -> Option<std::ops::Range<usize>> {
+pub(super) fn span_of(root: &Table<'_>, path: &[&str]) -> Option<std::ops::Range<usize>> {
     let (key, rest) = path.split_first()?;
     let value = root.get(key)?;
     if rest.is_empty() {

@@ -62,6 +62,7 @@ impl Scope<'_> {
         let accounts = self.accounts(root);
         let flows = self.flows(root, &accounts, lists);
         self.check_together(root, &accounts, &flows);
+        self.check_messages(root, &accounts, bus.as_ref());
         root.finish();
         let generation = self.sources.digest();
         let warnings = Vec::new();

@@ -12,8 +12,12 @@ impl Scope<'_> {
         let base = base.and_then(|value| {
             let template = self.template(&value, Place::Settings)?;
             let text = template.to_string();
-            if !text.starts_with("https://") && !text.starts_with("http://") && !text.starts_with('{') {
-                value.wrong(format!("`{text}` is no address"), "expected https:// and a host");
+            let schemes = ["https://", "http://", "amqp://", "{"];
+            if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
+                value.wrong(
+                    format!("`{text}` is no address"),
+                    "expected https:// and a host, or amqp:// and a word for a partner that takes messages",
+                );
             }
             Some(template)
         });
