@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::breaker::Change;
 use super::lease::NoLease;
-use super::limiter::{Over, Taken};
+use super::limiter::{Over, Share, Taken};
 use super::message;
 use super::shared::{Shared, View, lock};
 use super::status::{count_call, word};
@@ -85,6 +85,7 @@ impl Shared {
     /// # Errors
     /// When nothing was sent.
     pub async fn call(&self, view: &View, epoch: i64, call: Call<'_>, taken: Taken) -> Result<Said, Unsent> {
+        let share = taken.share();
         let mut taken = taken;
         let mut again = matches!(view.manifest().auth, Auth::OAuth2 { .. });
         loop {
@@ -111,7 +112,7 @@ impl Shared {
                 // Once with a new token: the old one may just have run out.
                 again = false;
                 self.refuse_token(fill.token.as_ref()).await;
-                taken = lock(&self.limiter).force(call.operation, now);
+                taken = lock(&self.limiter).force(call.operation, share, now);
                 continue;
             }
             self.judge(call.subject, &verdict, response.as_ref(), sent, now);
@@ -148,7 +149,9 @@ impl Shared {
                     return Err(NoItems::Unsent(Unsent::Request(error.to_string())));
                 }
             };
-            let share = taken.take().unwrap_or_else(|| lock(&self.limiter).force(&operation, self.now()));
+            let share = taken
+                .take()
+                .unwrap_or_else(|| lock(&self.limiter).force(&operation, Share::Ordinary, self.now()));
             let call = Call { operation: &operation, subject, request, ok: &[], fill: &fill };
             let said = self.call(view, epoch, call, share).await.map_err(NoItems::Unsent)?;
             let response = match (said.verdict.class, said.response) {

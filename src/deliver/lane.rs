@@ -90,6 +90,8 @@ pub struct Lane {
     /// Things to read again that are known of, and whether there may be more.
     asks: VecDeque<reread::Ask>,
     look: bool,
+    /// Since when the first of them waits.
+    asking: Option<Timestamp>,
     /// Re-reads that failed: when they go again, and how often they failed.
     rereads: BTreeMap<String, (Timestamp, u32)>,
     /// What was read last: what is read again and what is listed take turns.
@@ -134,6 +136,7 @@ impl Lane {
             polls: BTreeMap::new(),
             asks: VecDeque::new(),
             look: true,
+            asking: None,
             rereads: BTreeMap::new(),
             read: Turn::Second,
             reconciles: BTreeMap::new(),

@@ -4,7 +4,7 @@
 //! by holding the burst small and the rate down. Any other limit is a bucket that leaks, as the partner keeps it.
 //!
 //! The last three tenths of a bucket are for cancels, money and tracking. Polls share what is left with everything
-//! else, and take at most three tenths of the rate.
+//! else, and take at most three tenths of the rate: of what their pages did cost, not of what they might have.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::Bucket;
+use super::share::{Asked, PollShare, part};
 use crate::canonical::intent::Class;
 use crate::connector::limits::Learned;
 use crate::connector::manifest::Limit;
@@ -70,7 +71,16 @@ pub struct Left {
 #[must_use = "what was taken is settled by `finish`"]
 pub struct Taken {
     operation: String,
+    share: Share,
     parts: Vec<(String, u32)>,
+}
+
+impl Taken {
+    /// Which part of the limits it was taken of.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.share
+    }
 }
 
 /// There is not enough now.
@@ -94,7 +104,9 @@ pub enum Over {
 struct Gauge {
     limit: Limit,
     whole: Bucket,
-    polls: Bucket,
+    polls: PollShare,
+    /// What is kept for a call that has waited long.
+    kept: Option<Kept>,
     /// How long one unit takes to come back.
     unit: Duration,
     window: bool,
@@ -111,15 +123,17 @@ struct Gauge {
     allowed: Option<u32>,
 }
 
+/// What is kept for a call of `operation` until it is made, or until that instant.
+struct Kept {
+    operation: String,
+    cost: u32,
+    until: Timestamp,
+}
+
 /// All limits of one account.
 #[derive(Default)]
 pub struct Limiter {
     gauges: BTreeMap<String, Gauge>,
-}
-
-/// A part of the burst or rate: three tenths.
-const fn part(whole: u32) -> u32 {
-    whole / 10 * 3 + whole % 10 * 3 / 10
 }
 
 impl Limiter {
@@ -204,7 +218,7 @@ impl Limiter {
         let mut done: Vec<(&String, u32)> = Vec::new();
         for (name, cost) in &needs {
             let Some(gauge) = self.gauges.get(*name) else { continue };
-            if let Err(until) = gauge.take(*cost, share, now) {
+            if let Err(until) = gauge.take(*cost, operations, share, now) {
                 for (name, cost) in done {
                     if let Some(gauge) = self.gauges.get(name) {
                         gauge.undo(cost, share, now);
@@ -214,19 +228,69 @@ impl Limiter {
             }
             done.push((name, *cost));
         }
-        let taken: Vec<Taken> = operations.iter().map(|operation| self.split(operation)).collect();
+        let taken: Vec<Taken> = operations.iter().map(|operation| self.split(operation, share)).collect();
         for one in &taken {
             self.hold(one);
+        }
+        for gauge in self.gauges.values_mut() {
+            gauge.kept.take_if(|kept| operations.contains(&kept.operation.as_str()));
         }
         Ok(taken)
     }
 
+    /// The limits that `operation` draws on.
+    #[must_use]
+    pub fn limits_of(&self, operation: &str) -> Vec<String> {
+        let drawn = self.gauges.iter().filter(|(_, gauge)| gauge.cost(operation).is_some());
+        drawn.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether `operation` draws on `limit`.
+    #[must_use]
+    pub fn draws(&self, operation: &str, limit: &str) -> bool {
+        self.gauges.get(limit).is_some_and(|gauge| gauge.cost(operation).is_some())
+    }
+
+    /// Keeps what a call of `operation` costs from all but the urgent, until it is made or until `until`: a steady
+    /// stream of small calls would never let enough gather for it. A poll must have its share of the rate first, and
+    /// what is kept for another already stays so.
+    pub fn keep(&mut self, operation: &str, share: Share, until: Timestamp, now: Timestamp) {
+        for gauge in self.gauges.values_mut() {
+            let Some(cost) = gauge.cost(operation) else { continue };
+            let has_share = share != Share::Poll || gauge.polls.holds(cost, now);
+            let taken =
+                gauge.kept.as_ref().is_some_and(|kept| kept.until > now && kept.operation != operation);
+            if has_share && !taken {
+                gauge.kept = Some(Kept { operation: operation.to_owned(), cost, until });
+            }
+        }
+    }
+
+    /// A run of a poll that is to be made each `every` came to its end.
+    pub fn ran(&mut self, operation: &str, every: Duration) {
+        for gauge in self.gauges.values_mut() {
+            gauge.polls.ran(operation, every);
+        }
+    }
+
+    /// What the polls that `on` names ask of each limit.
+    pub fn asked(&mut self, on: &dyn Fn(&str) -> bool) -> Vec<Asked> {
+        let each = self.gauges.iter_mut().map(|(name, gauge)| {
+            gauge.polls.retain(on);
+            gauge.polls.asked(name)
+        });
+        each.filter(|asked| !asked.polls.is_empty()).collect()
+    }
+
     /// Takes what a call costs without asking: for a call that must be made now (the second half of one that began).
-    pub fn force(&mut self, operation: &str, now: Timestamp) -> Taken {
-        let taken = self.split(operation);
+    pub fn force(&mut self, operation: &str, share: Share, now: Timestamp) -> Taken {
+        let taken = self.split(operation, share);
         for (name, cost) in &taken.parts {
             if let Some(gauge) = self.gauges.get(name) {
                 gauge.whole.charge(i64::from(*cost), now);
+                if share == Share::Poll {
+                    gauge.polls.force(*cost, now);
+                }
             }
         }
         self.hold(&taken);
@@ -239,6 +303,9 @@ impl Limiter {
             if let Some(gauge) = self.gauges.get_mut(&name) {
                 gauge.pending -= i64::from(cost);
                 gauge.whole.charge(-i64::from(cost), now);
+                if taken.share == Share::Poll {
+                    gauge.polls.give_back(cost, now);
+                }
             }
         }
     }
@@ -255,7 +322,11 @@ impl Limiter {
         for (name, cost) in taken.parts {
             let Some(gauge) = self.gauges.get_mut(&name) else { continue };
             gauge.pending -= i64::from(cost);
-            gauge.learn(&taken.operation, cost, limited, &learned(&gauge.limit), now);
+            let learned = learned(&gauge.limit);
+            if taken.share == Share::Poll {
+                gauge.polls.paid(&taken.operation, cost, learned.cost.unwrap_or(cost), now);
+            }
+            gauge.learn(&taken.operation, cost, limited, &learned, now);
         }
     }
 
@@ -274,13 +345,13 @@ impl Limiter {
             .max_by_key(|(_, until)| *until)
     }
 
-    fn split(&self, operation: &str) -> Taken {
+    fn split(&self, operation: &str, share: Share) -> Taken {
         let parts = self
             .gauges
             .iter()
             .filter_map(|(name, gauge)| Some((name.clone(), gauge.cost(operation)?)))
             .collect();
-        Taken { operation: operation.to_owned(), parts }
+        Taken { operation: operation.to_owned(), share, parts }
     }
 
     fn hold(&mut self, taken: &Taken) {
@@ -308,11 +379,12 @@ impl Gauge {
         };
         let unit = unit_of(limit.per, rate);
         let whole = Bucket::new(burst, unit, now);
-        let polls = Bucket::new(part(burst).max(dearest), unit.saturating_mul(10) / 3, now);
+        let polls = PollShare::new(burst, unit, dearest, now);
         Self {
             limit,
             whole,
             polls,
+            kept: None,
             unit,
             window,
             until: None,
@@ -340,17 +412,20 @@ impl Gauge {
         (self.whole.burst() / 5).max(dearest).max(self.limit.cost).min(self.whole.burst())
     }
 
-    fn take(&self, cost: u32, share: Share, now: Timestamp) -> Result<(), Timestamp> {
+    fn take(&self, cost: u32, operations: &[&str], share: Share, now: Timestamp) -> Result<(), Timestamp> {
         if let Some(until) = self.until.filter(|until| *until > now) {
             return Err(until);
         }
-        let floor = if share == Share::Urgent { 0 } else { part(self.whole.burst()) };
+        let kept = self.kept.as_ref().filter(|kept| kept.until > now);
+        let kept =
+            kept.filter(|kept| !operations.contains(&kept.operation.as_str())).map_or(0, |kept| kept.cost);
+        let floor = if share == Share::Urgent { 0 } else { part(self.whole.burst()).saturating_add(kept) };
         if share == Share::Poll {
-            self.polls.take(cost, 0, now)?;
+            self.polls.take(cost, now)?;
         }
         self.whole.take(cost, floor, now).inspect_err(|_| {
             if share == Share::Poll {
-                self.polls.charge(-i64::from(cost.min(self.polls.burst())), now);
+                self.polls.give_back(cost, now);
             }
         })
     }
@@ -358,7 +433,7 @@ impl Gauge {
     fn undo(&self, cost: u32, share: Share, now: Timestamp) {
         self.whole.charge(-i64::from(cost.min(self.whole.burst())), now);
         if share == Share::Poll {
-            self.polls.charge(-i64::from(cost.min(self.polls.burst())), now);
+            self.polls.give_back(cost, now);
         }
     }
 

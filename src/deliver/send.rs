@@ -15,7 +15,7 @@ use tracing::{Instrument as _, debug, info, info_span, warn};
 use super::action::{Action, Ending, ending, find_of, is_doubtful, refused, stuck, unanswered};
 use super::call::{Call, NoItems, Said, Unsent};
 use super::find::{Found, mapping_of};
-use super::limiter::Taken;
+use super::limiter::{Share, Taken};
 use super::shared::{Shared, View, lock};
 use super::status::word;
 use crate::canonical::{EntityKind, Exception, Intent, IntentState, Order, Stock};
@@ -265,7 +265,7 @@ impl Delivery {
             let taken = if self.taken.len() > first + 1 {
                 self.taken.remove(first)
             } else {
-                lock(&self.shared.limiter).force(&format!("read.{name}"), self.shared.now())
+                lock(&self.shared.limiter).force(&format!("read.{name}"), Share::Ordinary, self.shared.now())
             };
             let entity = self.due.intent.entity.clone();
             let items = self
@@ -405,10 +405,9 @@ impl Delivery {
             }
         }
         let operation = command.name.clone();
-        let taken = self
-            .taken
-            .pop()
-            .unwrap_or_else(|| lock(&self.shared.limiter).force(&operation, self.shared.now()));
+        let taken = self.taken.pop().unwrap_or_else(|| {
+            lock(&self.shared.limiter).force(&operation, Share::Ordinary, self.shared.now())
+        });
         let fill = Fill::of(&self.view.account);
         let entity = self.due.intent.entity.clone();
         let call = Call {
@@ -458,7 +457,7 @@ impl Delivery {
         let taken = if foreseen && !self.taken.is_empty() {
             self.taken.remove(0)
         } else {
-            lock(&self.shared.limiter).force(&read, self.shared.now())
+            lock(&self.shared.limiter).force(&read, Share::Ordinary, self.shared.now())
         };
         let entity = self.due.intent.entity.clone();
         let view = self.view.clone();

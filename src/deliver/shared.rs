@@ -140,7 +140,7 @@ impl Shared {
         let now = self.now();
         let mut limiter = lock(&self.limiter);
         match limiter.take(&[operation], share, now) {
-            Ok(mut taken) => Ok(taken.pop().unwrap_or_else(|| limiter.force(operation, now))),
+            Ok(mut taken) => Ok(taken.pop().unwrap_or_else(|| limiter.force(operation, share, now))),
             Err(wait) => Err(wait.until),
         }
     }

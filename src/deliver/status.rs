@@ -31,6 +31,8 @@ pub(super) struct Status {
     /// Whether the account's exception should be open, and whether it is, as far as is known.
     pub(super) down: Option<String>,
     pub(super) told: Option<bool>,
+    /// By limit: whether people know that the polls ask for more than their share.
+    pub(super) over: BTreeMap<String, bool>,
     written: Option<(Timestamp, LaneState)>,
 }
 

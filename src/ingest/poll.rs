@@ -23,7 +23,7 @@ use crate::inbox;
 use crate::ports::{Hint, NewMessage, Origin, PollState};
 use crate::retry::{self, Failure, Next, jitter, later};
 
-/// Pages that one run takes before others have their turn.
+/// Pages of one turn: then others have theirs.
 const PAGES: usize = 4;
 /// Items of the last full run that are known by their mark, so that the overlap brings nothing twice.
 const SEEN: usize = 10_000;
@@ -42,6 +42,10 @@ pub struct Track {
     /// Failures in a row.
     pub failures: u32,
     last: Option<Timestamp>,
+    /// Pages of this turn.
+    pages: usize,
+    /// How often the run has begun again because the partner refused a page in its middle.
+    restarts: u32,
     items: u64,
     brought: u64,
     error: Option<String>,
@@ -135,16 +139,17 @@ pub async fn resume(shared: &Shared, name: &str, track: Track, now: Timestamp) -
 
 /// Why a run stopped before its end.
 enum Stop {
-    /// The limit is used up: it stays due, and goes on when its turn comes.
-    Limit(String),
+    /// Its share of the limit is used up: it keeps its place and goes on when there is enough.
+    Limit,
     /// The store or the lease: not the poll's fault.
     Wait(Timestamp, String),
     /// The partner or the store did not play along.
     Failed(Verdict),
 }
 
-/// Runs the poll for at most a few pages, `taken` paying for the first. A run that does not come to its end goes on where
-/// it stopped; one that fails keeps its cursor.
+/// Runs the poll for the pages of one turn, `taken` paying for the first. A run that does not come to its end goes on
+/// where it stopped; a turn that the limit interrupts keeps its place among those that wait; one that fails keeps its
+/// cursor.
 pub async fn run_once(
     shared: &Shared,
     view: &View,
@@ -155,11 +160,13 @@ pub async fn run_once(
 ) -> Track {
     let now = shared.now();
     let Some(read) = view.manifest().polls.get(name) else {
+        shared.untake(taken);
         return Track { next: later(now, track.every), ..track };
     };
     let mut cursor: Cursor = match shared.deps.store.cursor(&shared.account, name).await {
         Ok(value) => value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default(),
         Err(error) => {
+            shared.untake(taken);
             let stop = Stop::Wait(later(now, Duration::from_secs(1)), error.to_string());
             return stopped(shared, view, name, track, stop).await;
         }
@@ -176,15 +183,14 @@ pub async fn run_once(
         track.brought = 0;
     }
     let mut taken = Some(taken);
-    for _ in 0..PAGES {
+    while track.pages < PAGES {
         let paid = match taken.take() {
             Some(taken) => taken,
             None => {
                 if let Ok(taken) = shared.take(&format!("poll.{name}"), Share::Poll) {
                     taken
                 } else {
-                    let stop = Stop::Limit("the limit is used up".to_owned());
-                    return stopped(shared, view, name, track, stop).await;
+                    return stopped(shared, view, name, track, Stop::Limit).await;
                 }
             }
         };
@@ -192,15 +198,19 @@ pub async fn run_once(
             Ok(items) => {
                 track.brought += items;
                 track.failures = 0;
+                track.pages += 1;
             }
-            Err(stop) => return stopped(shared, view, name, track, stop).await,
+            Err(stop) => {
+                track.restarts += u32::from(cursor.run.is_none());
+                return stopped(shared, view, name, track, stop).await;
+            }
         }
         if cursor.run.is_none() {
-            return finished(shared, name, track).await;
+            return finished(shared, view, name, track).await;
         }
     }
     // There is more: others have their turn first.
-    Track { next: shared.now(), error: None, ..track }
+    Track { next: shared.now(), pages: 0, error: None, ..track }
 }
 
 /// Reads one page into the inbox. Gives how many items it brought; the cursor stands behind it then.
@@ -338,7 +348,7 @@ fn refused(message: String) -> Verdict {
 
 fn unsent_stop(shared: &Shared, unsent: &Unsent) -> Stop {
     match unsent {
-        Unsent::Limit(_) => Stop::Limit(unsent.to_string()),
+        Unsent::Limit(_) => Stop::Limit,
         Unsent::Token(message) => Stop::Failed(Verdict {
             class: Outcome::Failed(ErrorClass::RefreshToken),
             message: message.clone(),
@@ -351,8 +361,9 @@ fn unsent_stop(shared: &Shared, unsent: &Unsent) -> Stop {
     }
 }
 
-async fn finished(shared: &Shared, name: &str, track: Track) -> Track {
+async fn finished(shared: &Shared, view: &View, name: &str, track: Track) -> Track {
     let now = shared.now();
+    shared.polled(view, name, track.every).await;
     debug!(account = %shared.account, poll = name, items = track.brought, "polled");
     metrics::counter!("crossdock_polled_items_total", "account" => shared.account.0.clone(), "poll" => name.to_owned())
         .increment(track.brought);
@@ -363,12 +374,13 @@ async fn finished(shared: &Shared, name: &str, track: Track) -> Track {
     // Up to a tenth sooner or later, so that the polls of many accounts do not run as one.
     let spread = jitter(track.every / 5, shared.deps.clock.random());
     let next = later(now, track.every * 9 / 10 + spread);
-    Track { next, last: Some(now), items: track.brought, error: None, failures: 0, raised, ..track }
+    let items = track.brought;
+    Track { next, last: Some(now), items, pages: 0, restarts: 0, error: None, failures: 0, raised, ..track }
 }
 
 async fn stopped(shared: &Shared, view: &View, name: &str, track: Track, stop: Stop) -> Track {
     let verdict = match stop {
-        Stop::Limit(error) => return Track { next: shared.now(), error: Some(error), ..track },
+        Stop::Limit => return Track { error: None, ..track },
         Stop::Wait(next, error) => return Track { next, error: Some(error), ..track },
         Stop::Failed(verdict) => verdict,
     };
@@ -377,7 +389,7 @@ async fn stopped(shared: &Shared, view: &View, name: &str, track: Track, stop: S
     warn!(account = %shared.account, poll = name, failures, "a poll failed; its cursor stays");
     let refused = verdict.class == Outcome::Failed(ErrorClass::Rejected);
     let mut raised = track.raised;
-    if refused && failures >= REFUSED && !raised {
+    if refused && failures.max(track.restarts) >= REFUSED && !raised {
         let text = format!("the poll `{name}` of {} fails: {}", shared.account, verdict.message);
         let mut exception = shared.exception("poll_failed", cause(shared, name), text);
         exception.help =
@@ -386,12 +398,12 @@ async fn stopped(shared: &Shared, view: &View, name: &str, track: Track, stop: S
     }
     let settings = view.retry();
     let chance = shared.deps.clock.random();
-    let next = match retry::next(Failure::Limited, failures, now, now, verdict.retry_after, chance, &settings)
-    {
+    let tries = failures.max(track.restarts);
+    let next = match retry::next(Failure::Limited, tries, now, now, verdict.retry_after, chance, &settings) {
         Next::At(at) => at,
         Next::GiveUp => later(now, track.every),
     };
-    Track { next, failures, error: Some(verdict.message), raised, ..track }
+    Track { next, failures, pages: 0, error: Some(verdict.message), raised, ..track }
 }
 
 fn cause(shared: &Shared, name: &str) -> String {

@@ -7,6 +7,7 @@ use crossdock::canonical::{AccountId, Class, IntentState};
 use crossdock::connector::limits::Learned;
 use crossdock::connector::manifest::Limit;
 use crossdock::deliver::limiter::{Level, Limiter, Over, Share};
+use crossdock::deliver::turns::{Waiting, choose};
 use crossdock::ports::{Clock as _, HttpRequest, LANES, LaneState};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -280,4 +281,35 @@ async fn calls_in_flight_are_counted() {
     step.await;
     let account = AccountId::from(ACCOUNT);
     assert!(bench.store.due(&account, bench.clock.now(), 10).await.unwrap().is_empty());
+}
+
+#[test]
+fn a_dear_poll_that_waits_long_comes_to_its_share_among_many_small_deliveries() {
+    let mut limits = limit(100, 10, Duration::from_secs(1));
+    limits.get_mut("calls").unwrap().costs.insert("poll.dear".to_owned(), 60);
+    let mut limiter = Limiter::default();
+    limiter.set(&limits, start());
+    let (mut small, mut dear) = (0, 0);
+    for tenth in 0..3000 {
+        let now = after(start(), tenth * 100);
+        for _ in 0..3 {
+            if let Ok(taken) = limiter.take(&[VOID], Share::Ordinary, now) {
+                taken.into_iter().for_each(|taken| limiter.finish(taken, Over::No, &no_news, now));
+                small += 1;
+            }
+        }
+        // It has waited since the beginning.
+        let waiting = Waiting { operation: "poll.dear".to_owned(), share: Share::Poll, since: start() };
+        if let (Some((_, taken)), _) = choose(&mut limiter, &[waiting], now) {
+            limiter.finish(taken, Over::No, &no_news, now);
+            dear += 1;
+        }
+    }
+    // Of 3,000 units in five minutes three tenths are for polls: 15 of 60 each.
+    assert!((10..=16).contains(&dear), "{dear}");
+    assert!(small >= 2000, "{small}");
+    // What is kept for a poll that never comes is given up, and the urgent never waits for it.
+    limiter.keep("poll.dear", Share::Poll, after(start(), 310_000), after(start(), 305_000));
+    assert!(limiter.take(&[CAPTURE], Share::Urgent, after(start(), 305_000)).is_ok());
+    assert!(limiter.take(&[VOID], Share::Ordinary, after(start(), 330_000)).is_ok());
 }

@@ -231,6 +231,50 @@ async fn a_poll_can_be_off_or_slower() {
     assert_eq!(bench.partner.heard().len(), before);
 }
 
+#[tokio::test]
+async fn a_dear_poll_is_not_overtaken_for_ever_by_a_cheap_one_that_always_has_something() {
+    let manifest = lab::MANIFEST.replace("size   = 1000", "size   = 100").replace(
+        "refill = \"500/s\"",
+        "refill = \"10/s\"\ncosts = { \"poll.orders\" = 3, \"poll.dear\" = 30 }",
+    ) + "[poll.dear]\npath = \"/dear\"\nquery = { page = \"{page}\" }\nitems = \"orders\"\npage = { next = \"next\" }\nevery = \"1s\"\nmapping = \"thing\"\n";
+    let config = lab::CONFIG.replace("enabled   = false", "every = \"1s\"");
+    let mut bench = Bench::with(lab::world(&manifest, &config));
+    bench.partner.always(|call| {
+        // The dear one has six pages; the cheap one is due again each second.
+        let dear = call.url.contains("/dear");
+        let page: usize = query(&call.url, "page").map_or(1, |page| page.parse().unwrap());
+        ok(json!({ "orders": [], "next": (dear && page < 6).then(|| (page + 1).to_string()) }))
+    });
+    bench.run(400).await;
+    let calls = bench.partner.calls.lock().unwrap().clone();
+    let pages: Vec<String> = calls
+        .iter()
+        .filter(|(_, call)| call.url.contains("/dear"))
+        .map(|(_, call)| query(&call.url, "page").unwrap_or_default())
+        .collect();
+    // Three tenths of 10 a second are 3: 400 seconds pay for 36 pages with a cheap one to each turn.
+    assert!(pages.len() >= 30, "{pages:?}");
+    assert!(pages.chunks_exact(6).all(|run| run == ["", "2", "3", "4", "5", "6"]), "{pages:?}");
+    let cheap = calls.iter().filter(|(_, call)| call.url.contains("/orders")).count();
+    assert!(cheap >= 10, "{cheap}");
+    assert_eq!(bench.troubles().await, ["polls_over_share"]);
+    let state = lane_state(&bench).await;
+    assert!(state.polls.iter().all(|poll| poll.error.is_none()), "{:?}", state.polls);
+}
+
+#[tokio::test]
+async fn a_poll_whose_cursor_is_refused_again_and_again_is_told_of() {
+    let mut bench = Bench::with(polling());
+    bench.partner.always(|call| {
+        if query(&call.url, "page").is_some_and(|page| page == "p2") {
+            return status(400);
+        }
+        ok(json!({ "orders": [], "next": "p2" }))
+    });
+    bench.run(900).await;
+    assert_eq!(bench.troubles().await, ["poll_failed"]);
+}
+
 // ----------------------------------------------------------------------------------------------------------- re-reads
 
 async fn ask(bench: &Bench, id: &str, message: i64) {

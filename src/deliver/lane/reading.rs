@@ -12,6 +12,7 @@ use super::{Ended, Job, Lane, Turn, Work, earliest, words};
 use crate::deliver::limiter::Share;
 use crate::deliver::send::SOON;
 use crate::deliver::shared::{View, lock};
+use crate::deliver::turns::{Waiting, choose};
 use crate::ingest::{poll, reread};
 use crate::reconcile;
 use crate::retry::later;
@@ -21,6 +22,17 @@ enum Reading {
     Reread(reread::Ask),
     Poll(String),
     Reconcile(String),
+}
+
+impl Reading {
+    /// What it draws on the limits, and on which part of them.
+    fn waiting(&self, since: Timestamp) -> Waiting {
+        let (operation, share) = match self {
+            Self::Reread(ask) => (format!("read.{}", ask.read), Share::Ordinary),
+            Self::Poll(name) | Self::Reconcile(name) => (format!("poll.{name}"), Share::Poll),
+        };
+        Waiting { operation, share, since }
+    }
 }
 
 impl Lane {
@@ -35,22 +47,18 @@ impl Lane {
         if self.reading {
             return None;
         }
-        let (what, mut next) = self.what_to_read(view, now).await;
-        let Some(what) = what else { return next };
-        let (operation, share) = match &what {
-            Reading::Reread(ask) => (format!("read.{}", ask.read), Share::Ordinary),
-            Reading::Poll(name) | Reading::Reconcile(name) => (format!("poll.{name}"), Share::Poll),
-        };
-        let taken = match lock(&self.shared.limiter).take(&[&operation], share, now) {
-            Ok(mut taken) => taken.pop(),
-            Err(wait) => {
-                // What was taken from the list stands in the store still.
-                self.look = true;
-                next = earliest(next, Some(wait.until));
-                return next;
-            }
-        };
-        let Some(taken) = taken else { return next };
+        let (mut due, mut next) = self.what_to_read(view, now).await;
+        let waiting: Vec<Waiting> = due.iter().map(|(since, what)| what.waiting(*since)).collect();
+        let (chosen, wait) = choose(&mut lock(&self.shared.limiter), &waiting, now);
+        next = earliest(next, wait);
+        let Some((place, taken)) = chosen else { return next };
+        let (_, what) = due.swap_remove(place);
+        self.read = Turn::Second;
+        if let Reading::Reread(_) = &what {
+            self.read = Turn::First;
+            self.asks.pop_front();
+            self.asking = None;
+        }
         let (shared, view) = (Arc::clone(&self.shared), view.clone());
         let job: Job = match what {
             Reading::Poll(name) => {
@@ -94,38 +102,29 @@ impl Lane {
         next
     }
 
-    /// The next thing to read, if any is due, and else when one will be.
-    async fn what_to_read(&mut self, view: &View, now: Timestamp) -> (Option<Reading>, Option<Timestamp>) {
-        let mut next = self.ask_again(view, now).await;
+    /// What is due to be read and since when, who waits longest first, and when more will be.
+    async fn what_to_read(
+        &mut self,
+        view: &View,
+        now: Timestamp,
+    ) -> (Vec<(Timestamp, Reading)>, Option<Timestamp>) {
+        let next = self.ask_again(view, now).await;
         for (name, track) in &mut self.polls {
             if !track.known {
                 *track = poll::resume(&self.shared, name, track.clone(), now).await;
             }
         }
-        let due =
-            self.polls.iter().filter(|(_, track)| track.next <= now).min_by_key(|(_, track)| track.next);
-        // By turns, so that neither starves.
-        if self.read == Turn::Second
-            && let Some(ask) = self.asks.pop_front()
-        {
-            self.read = Turn::First;
-            return (Some(Reading::Reread(ask)), next);
+        let polls = self.polls.iter().map(|(name, track)| (track.next, Reading::Poll(name.clone())));
+        let reconciles = self.reconciles.iter().map(|(name, at)| (*at, Reading::Reconcile(name.clone())));
+        let (mut due, later): (Vec<_>, Vec<_>) = polls.chain(reconciles).partition(|(at, _)| *at <= now);
+        due.sort_by_key(|(since, _)| *since);
+        if let Some(ask) = self.asks.front() {
+            // By turns, so that neither starves.
+            let place = if self.read == Turn::Second { 0 } else { due.len() };
+            let since = *self.asking.get_or_insert(now);
+            due.insert(place, (since, Reading::Reread(ask.clone())));
         }
-        self.read = Turn::Second;
-        if let Some((name, _)) = due {
-            return (Some(Reading::Poll(name.clone())), next);
-        }
-        if let Some(ask) = self.asks.pop_front() {
-            self.read = Turn::First;
-            return (Some(Reading::Reread(ask)), next);
-        }
-        if let Some((name, _)) = self.reconciles.iter().find(|(_, at)| **at <= now) {
-            return (Some(Reading::Reconcile(name.clone())), next);
-        }
-        let polls = self.polls.values().map(|track| track.next).min();
-        let reconciles = self.reconciles.values().min().copied();
-        next = earliest(next, earliest(polls, reconciles));
-        (None, next)
+        (due, earliest(next, later.iter().map(|(at, _)| *at).min()))
     }
 
     /// Looks what is to be read again, once what was known of is read and something may have come. Tells when what
