@@ -61,6 +61,28 @@ pub(crate) struct StoreRefund {
     pub lines: Vec<(u64, i64)>,
 }
 
+/// What a buyer sends back.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreReturn {
+    pub id: u64,
+    pub created: Timestamp,
+    /// In the words of the API.
+    pub status: &'static str,
+    /// Line id and units.
+    pub lines: Vec<(u64, i64)>,
+}
+
+/// A charge on Shopify Payments that a buyer disputes.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreDispute {
+    pub id: u64,
+    /// The order's id.
+    pub order: u64,
+    pub initiated: Timestamp,
+    /// In the words of the API.
+    pub status: &'static str,
+}
+
 /// A money movement as the store records it.
 #[derive(Debug, Clone)]
 pub(crate) struct Transaction {
@@ -104,6 +126,7 @@ pub(crate) struct StoreOrder {
     pub transactions: Vec<Transaction>,
     pub fulfilments: Vec<Fulfilment>,
     pub refunds: Vec<StoreRefund>,
+    pub returns: Vec<StoreReturn>,
     pub edited: bool,
     pub spec: OrderSpec,
 }
@@ -138,6 +161,16 @@ impl StoreOrder {
             (_, true, false) => "IN_PROGRESS",
         }
     }
+    /// What the returns come to, in the words of the API.
+    pub fn return_status(&self) -> &'static str {
+        let any = |status: &str| self.returns.iter().any(|it| it.status == status);
+        match (any("REQUESTED"), any("OPEN"), any("CLOSED")) {
+            (true, ..) => "RETURN_REQUESTED",
+            (_, true, _) => "IN_PROGRESS",
+            (.., true) => "RETURNED",
+            _ => "NO_RETURN",
+        }
+    }
     fn line(&self, id: u64) -> Option<&Line> {
         self.lines.iter().find(|line| line.id == id)
     }
@@ -162,6 +195,7 @@ pub(crate) struct Item {
 pub(crate) struct Shop {
     pub orders: Vec<StoreOrder>,
     pub items: Vec<Item>,
+    pub disputes: Vec<StoreDispute>,
     schema: Arc<Schema>,
     bucket: Bucket,
     keys: BTreeMap<String, (Value, Value)>,
@@ -188,6 +222,7 @@ impl Shop {
         Ok(Self {
             orders: Vec::new(),
             items: items.collect(),
+            disputes: Vec::new(),
             schema: SCHEMA.clone()?,
             bucket: Bucket::new(settings.limits.shopify_size, settings.limits.shopify_refill),
             keys: BTreeMap::new(),

@@ -377,3 +377,57 @@ pub(super) fn tell_level(world: &mut World, item: usize) {
     });
     tell(world, "inventory_levels/update", &body);
 }
+
+pub(super) fn tell_return(world: &mut World, index: usize, id: u64, topic: &str) {
+    let order = &world.shop.orders[index];
+    let Some(it) = order.returns.iter().find(|it| it.id == id) else { return };
+    let rows: Vec<Value> = it
+        .lines
+        .iter()
+        .map(|(line, quantity)| {
+            json!({
+                "id": it.id * 10 + line % 10,
+                "admin_graphql_api_id": format!("gid://shopify/ReturnLineItem/{}", it.id * 10 + line % 10),
+                "quantity": quantity,
+                "return_reason": "unwanted",
+                "return_reason_note": "",
+                "customer_note": null,
+                "fulfillment_line_item": {
+                    "id": line + 55,
+                    "admin_graphql_api_id": format!("gid://shopify/FulfillmentLineItem/{}", line + 55),
+                    "line_item": { "id": line, "admin_graphql_api_id": format!("gid://shopify/LineItem/{line}") },
+                },
+            })
+        })
+        .collect();
+    let body = json!({
+        "id": it.id,
+        "admin_graphql_api_id": format!("gid://shopify/Return/{}", it.id),
+        "name": format!("{}-R1", order.name()),
+        "status": it.status.to_lowercase(),
+        "order": { "id": order.id, "admin_graphql_api_id": order.gid() },
+        "total_return_line_items": rows.len(),
+        "return_line_items": rows,
+    });
+    tell(world, topic, &body);
+}
+
+pub(super) fn tell_dispute(world: &mut World, id: u64, topic: &str) {
+    let Some(it) = world.shop.disputes.iter().find(|it| it.id == id) else { return };
+    let Some(order) = world.shop.find(it.order).map(|index| &world.shop.orders[index]) else { return };
+    let body = json!({
+        "id": it.id,
+        "order_id": it.order,
+        "type": "chargeback",
+        "amount": major(order.total(false), &order.currency),
+        "currency": order.currency,
+        "reason": "fraudulent",
+        "network_reason_code": "4837",
+        "status": it.status.to_lowercase(),
+        "evidence_due_by": null,
+        "evidence_sent_on": null,
+        "finalized_on": null,
+        "initiated_at": time(it.initiated),
+    });
+    tell(world, topic, &body);
+}

@@ -95,7 +95,22 @@ pub(super) fn run(world: &World, field: &Selected) -> Result<Value, Refusal> {
         "location" => Ok(view::location(settings)),
         "locations" => Ok(json!([view::location(settings)])),
         "job" => Ok(json!({ "__typename": "Job", "id": id, "done": true })),
-        "return" | "refund" => Ok(Value::Null),
+        "return" => Ok(number(id, "Return")
+            .and_then(|wanted| view::return_of(&shop.orders, wanted))
+            .unwrap_or(Value::Null)),
+        "refund" => Ok(Value::Null),
+        "disputes" => {
+            let found = shop.disputes.iter().filter(|it| {
+                terms.iter().all(|term| match term.field.as_str() {
+                    "initiated_at" => compare(it.initiated, term),
+                    "id" => it.id.to_string() == term.value,
+                    _ => true,
+                })
+            });
+            Ok(found
+                .map(|it| view::dispute(shop.find(it.order).map(|index| &shop.orders[index]), it))
+                .collect())
+        }
         other => Err(("NOT_IMPLEMENTED", format!("{other} is not simulated"))),
     }
 }
@@ -171,6 +186,8 @@ fn terms(query: &str) -> Vec<Term> {
 
 fn order_fits(order: &StoreOrder, terms: &[Term]) -> bool {
     terms.iter().all(|term| match term.field.as_str() {
+        "return_status" => order.return_status().eq_ignore_ascii_case(&term.value),
+        "-return_status" => !order.return_status().eq_ignore_ascii_case(&term.value),
         "updated_at" => compare(order.updated, term),
         "created_at" | "processed_at" => compare(order.created, term),
         "id" => order.id.to_string() == term.value,

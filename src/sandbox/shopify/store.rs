@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Fulfilment, Line, Place, StoreOrder, StoreRefund, Transaction, payload};
+use super::{
+    Fulfilment, Line, Place, StoreDispute, StoreOrder, StoreRefund, StoreReturn, Transaction, payload,
+};
 use crate::sandbox::spec::{AddressSpec, OrderSpec, Payment};
 use crate::sandbox::stripe;
 use crate::sandbox::world::World;
@@ -84,6 +86,7 @@ impl World {
             transactions: Vec::new(),
             fulfilments: Vec::new(),
             refunds: Vec::new(),
+            returns: Vec::new(),
             edited: false,
             spec,
         };
@@ -264,6 +267,73 @@ impl World {
         let index = self.shop.find(id).ok_or_else(|| format!("there is no order {id}"))?;
         let intent = self.shop.orders[index].payment.clone().ok_or_else(|| "nothing was paid".to_owned())?;
         stripe::dispute(self, &intent, "product_not_received").ok_or_else(|| "nothing was paid".to_owned())
+    }
+
+    /// A buyer wants to send units back; the return's id.
+    ///
+    /// # Errors
+    /// When there is no such order, or it has no such line.
+    pub fn ask_return(&mut self, id: u64, units: &[(String, u64)]) -> Result<u64, String> {
+        let index = self.shop.find(id).ok_or_else(|| format!("there is no order {id}"))?;
+        let mut lines = Vec::new();
+        for (sku, quantity) in units {
+            let line = self.shop.orders[index].lines.iter().find(|line| line.sku == *sku);
+            let line = line.ok_or_else(|| format!("order {id} has no {sku}"))?;
+            lines.push((line.id, i64::try_from(*quantity).unwrap_or(0)));
+        }
+        let given = self.shop.id(945_000_000);
+        let created = self.now;
+        self.shop.orders[index].returns.push(StoreReturn { id: given, created, status: "REQUESTED", lines });
+        self.touch(index);
+        payload::tell_return(self, index, given, "returns/request");
+        Ok(given)
+    }
+
+    /// The merchant moves a return on: `OPEN`, `DECLINED`, `CANCELED`, `CLOSED`.
+    ///
+    /// # Errors
+    /// When there is no such return, or no such status.
+    pub fn move_return(&mut self, id: u64, status: &str) -> Result<(), String> {
+        let (status, topic) = match status {
+            "OPEN" => ("OPEN", "returns/approve"),
+            "DECLINED" => ("DECLINED", "returns/decline"),
+            "CANCELED" => ("CANCELED", "returns/cancel"),
+            "CLOSED" => ("CLOSED", "returns/close"),
+            other => return Err(format!("a return is never {other}")),
+        };
+        let found =
+            self.shop.orders.iter_mut().enumerate().find_map(|(index, order)| {
+                order.returns.iter_mut().find(|it| it.id == id).map(|it| (index, it))
+            });
+        let (index, it) = found.ok_or_else(|| format!("there is no return {id}"))?;
+        it.status = status;
+        self.touch(index);
+        payload::tell_return(self, index, id, topic);
+        Ok(())
+    }
+
+    /// A buyer disputes a charge on Shopify Payments; the dispute's id.
+    ///
+    /// # Errors
+    /// When there is no such order.
+    pub fn dispute_in_store(&mut self, order: u64) -> Result<u64, String> {
+        self.shop.find(order).ok_or_else(|| format!("there is no order {order}"))?;
+        let id = self.shop.id(8_100_000_000);
+        let initiated = self.now;
+        self.shop.disputes.push(StoreDispute { id, order, initiated, status: "NEEDS_RESPONSE" });
+        payload::tell_dispute(self, id, "disputes/create");
+        Ok(id)
+    }
+
+    /// A dispute ends.
+    ///
+    /// # Errors
+    /// When there is none of that id.
+    pub fn end_dispute(&mut self, id: u64, won: bool) -> Result<(), String> {
+        let found = self.shop.disputes.iter_mut().find(|it| it.id == id);
+        found.ok_or_else(|| format!("there is no dispute {id}"))?.status = if won { "WON" } else { "LOST" };
+        payload::tell_dispute(self, id, "disputes/update");
+        Ok(())
     }
 
     fn open_order(&self, id: u64) -> Result<usize, String> {

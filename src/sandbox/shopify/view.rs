@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::payload::major;
-use super::{Fulfilment, Item, Line, Place, StoreOrder, Transaction};
+use super::{Fulfilment, Item, Line, Place, StoreDispute, StoreOrder, StoreReturn, Transaction};
 use crate::sandbox::settings::Settings;
 use crate::sandbox::world::World;
 
@@ -237,6 +237,66 @@ fn refund(order: &StoreOrder, index: usize) -> Value {
     })
 }
 
+fn returned(order: &StoreOrder, it: &StoreReturn) -> Value {
+    let rows: Vec<Value> = it
+        .lines
+        .iter()
+        .filter_map(|(id, quantity)| {
+            let own = order.line(*id)?;
+            Some(json!({
+                "__typename": "ReturnLineItem",
+                "__sort": format!("{id:020}"),
+                "id": format!("gid://shopify/ReturnLineItem/{}", it.id * 10 + id % 10),
+                "quantity": quantity,
+                "customerNote": null,
+                "returnReason": "UNWANTED",
+                "returnReasonNote": "",
+                "fulfillmentLineItem": {
+                    "__typename": "FulfillmentLineItem",
+                    "id": format!("gid://shopify/FulfillmentLineItem/{}", id + 55),
+                    "quantity": quantity,
+                    "lineItem": line(order, own),
+                },
+            }))
+        })
+        .collect();
+    json!({
+        "__typename": "Return",
+        "__sort": format!("{:020}", it.id),
+        "id": format!("gid://shopify/Return/{}", it.id),
+        "name": format!("{}-R1", order.name()),
+        "status": it.status,
+        "createdAt": time(it.created),
+        "totalQuantity": it.lines.iter().map(|(_, quantity)| quantity).sum::<i64>(),
+        "order": { "__typename": "Order", "id": order.gid(), "name": order.name(), "updatedAt": time(order.updated) },
+        "returnLineItems": rows,
+    })
+}
+
+/// The return with this number, of whatever order.
+pub(super) fn return_of(orders: &[StoreOrder], id: u64) -> Option<Value> {
+    orders.iter().find_map(|order| order.returns.iter().find(|it| it.id == id).map(|it| returned(order, it)))
+}
+
+pub(super) fn dispute(order: Option<&StoreOrder>, it: &StoreDispute) -> Value {
+    let (total, currency) = order.map_or((0, "USD"), |order| (order.total(false), order.currency.as_str()));
+    json!({
+        "__typename": "ShopifyPaymentsDispute",
+        "__sort": format!("{:020}", it.id),
+        "id": format!("gid://shopify/ShopifyPaymentsDispute/{}", it.id),
+        "legacyResourceId": it.id.to_string(),
+        "type": "CHARGEBACK",
+        "status": it.status,
+        "initiatedAt": time(it.initiated),
+        "evidenceDueBy": null,
+        "evidenceSentOn": null,
+        "finalizedOn": null,
+        "amount": { "amount": major(total, currency), "currencyCode": currency },
+        "reasonDetails": { "networkReasonCode": "4837", "reason": "FRAUDULENT" },
+        "order": order.map(|order| json!({ "__typename": "Order", "id": order.gid(), "name": order.name() })),
+    })
+}
+
 pub(super) fn order(settings: &Settings, it: &StoreOrder) -> Value {
     let currency = it.currency.as_str();
     let (total, now) = (it.total(false), it.total(true));
@@ -321,6 +381,8 @@ pub(super) fn order(settings: &Settings, it: &StoreOrder) -> Value {
     value["lineItems"] = it.lines.iter().map(|own| line(it, own)).collect();
     value["fulfillments"] = it.fulfilments.iter().map(|own| fulfilment(settings, it, own, false)).collect();
     value["fulfillmentOrders"] = json!([fulfilment_order(settings, it)]);
+    value["returnStatus"] = json!(it.return_status());
+    value["returns"] = it.returns.iter().map(|own| returned(it, own)).collect();
     value["refunds"] = (0..it.refunds.len()).map(|index| refund(it, index)).collect();
     value["transactions"] = it.transactions.iter().map(|own| transaction(it, own)).collect();
     value
