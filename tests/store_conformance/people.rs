@@ -271,8 +271,14 @@ pub async fn personal_data_is_erased(place: Place) {
     let told = fact("1", 1, id);
     let personal = json!({ "contact": { "email": "1@example.com" } });
     let release = intent("1", "release/east", Class::Order);
+    let quoted = |cause: &str| Exception { message: format!("{cause}: 1@example.com"), ..exception(cause) };
     let first = Unit {
         messages: vec![(id, MessageState::Done)],
+        exceptions: vec![
+            Exception { message_id: Some(id), ..quoted("of its message") },
+            Exception { entity: Some(order_id("1")), ..quoted("of itself") },
+            Exception { entity: Some(order_id("2")), ..quoted("of another") },
+        ],
         ..unit(vec![EntityWrite {
             facts: vec![told.clone()],
             personal: personal.clone(),
@@ -283,6 +289,17 @@ pub async fn personal_data_is_erased(place: Place) {
     commit(&*store, first).await;
     let held = lease(&*store, "a", 0).await.unwrap();
     assert!(store.freeze(frozen(&release, held.epoch, 1)).await.unwrap());
+    let refusal = Exception {
+        kind: "rejected".into(),
+        ..quoted("rejected:shop:order.create:the-address-of-1-example-com")
+    };
+    let refused = Settled {
+        note: "HTTP 422: no parcel for 1@example.com".into(),
+        exception: Some(refusal),
+        ..settled(release.id, held.epoch, IntentState::Retry, 1)
+    };
+    store.settle(vec![refused]).await.unwrap();
+    assert!(store.freeze(frozen(&release, held.epoch, 2)).await.unwrap());
     let answer = crossdock::ports::NewMessage {
         origin: Origin::Answer,
         context: Some(release.id.to_string()),
@@ -303,6 +320,14 @@ pub async fn personal_data_is_erased(place: Place) {
         (record.intents[0].sent_content.clone(), record.intents[0].sent_digest.as_str()),
         (None, "d1")
     );
+    let attempts = store.attempts(&order_id("1")).await.unwrap();
+    assert_eq!(attempts.len(), 2);
+    let all = ExceptionQuery { resolved: true, limit: Some(10), ..ExceptionQuery::default() };
+    let raised = store.exceptions(&all).await.unwrap();
+    let words = |about: &str| serde_json::to_string(&raised).unwrap().matches(about).count();
+    assert_eq!((raised.len(), words("1@example.com"), words("1-example-com")), (4, 1, 0), "{raised:?}");
+    assert!(raised.iter().any(|one| one.message == "of another: 1@example.com"));
+    assert!(!serde_json::to_string(&attempts).unwrap().contains("example.com"), "{attempts:?}");
     for id in [id, answer] {
         assert!(store.message(id).await.unwrap().unwrap().content.body.is_empty());
     }

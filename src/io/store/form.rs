@@ -25,6 +25,9 @@ const HEAD: usize = 5;
 
 /// So many fillings of a stock slot are kept besides the newest; what was told before them is of no use to anyone.
 pub(super) const KEEP_PUSHES: u32 = 16;
+/// What stands where a partner's words were, once what is personal of their subject is erased: they quote what they were
+/// sent.
+pub(super) const ERASED: &str = "erased with the personal data";
 
 /// What is stored cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::codec::{Fault, get, key, statements, values};
 use super::link::{Batch, Tx};
 use crate::canonical::{ClientId, EntityId};
-use crate::io::store::form::{instant, nanos, number, text};
+use crate::io::store::form::{ERASED, instant, nanos, number, text};
 use crate::ports::Event;
 
 statements! {
@@ -40,6 +40,13 @@ statements! {
         UNION SELECT m.id FROM message m WHERE m.context = $2 AND m.context IS NOT NULL AND m.state <> 0
         UNION SELECT m.id FROM intent i JOIN message m ON m.context = encode(i.id, 'hex') AND m.context IS NOT NULL
             WHERE i.entity = $1 AND m.state <> 0)";
+    ERASE_NOTES = "UPDATE attempt SET note = $2 WHERE intent IN (SELECT n FROM intent WHERE entity = $1)";
+    ERASE_ERRORS = "UPDATE intent SET error = $2 WHERE entity = $1 AND error IS NOT NULL";
+    ERASE_TROUBLE = "UPDATE exception SET message = $2, help = NULL,
+            cause = CASE WHEN kind = 'rejected' THEN 'rejected:' || coalesce(account, '') || ':erased' ELSE cause END
+        WHERE entity = $3 OR intent IN (SELECT id FROM intent WHERE entity = $1)
+        OR about IN (SELECT message FROM touched WHERE entity = $1)
+        OR about IN (SELECT message FROM fact WHERE entity = $1)";
     MARK_ERASED = "UPDATE entity SET erased = 1, version = version + 1 WHERE num = $1";
 }
 
@@ -117,7 +124,7 @@ pub(super) async fn prune(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Resul
     tx.run(PRUNE, values![nanos(before), number(limit)]).await
 }
 
-/// Erases what is personal of an entity. Later facts about it lose theirs on the way in.
+/// Erases what is personal of an entity, and what partners said of it in their own words. Later facts about it lose theirs on the way in.
 pub(super) async fn erase(tx: &Tx<'_>, entity: &EntityId) -> Result<(), Fault> {
     let name = key(&entity.0);
     let Some(row) = tx.first(NUM, values![name.clone()]).await? else { return Ok(()) };
@@ -126,7 +133,10 @@ pub(super) async fn erase(tx: &Tx<'_>, entity: &EntityId) -> Result<(), Fault> {
     for sql in [ERASE_STATE, ERASE_FACTS, ERASE_FROZEN] {
         batch.add(sql, values![num]);
     }
-    batch.add(ERASE_HEARD, values![num, name]);
+    batch.add(ERASE_HEARD, values![num, name.clone()]);
+    batch.add(ERASE_NOTES, values![num, ERASED]);
+    batch.add(ERASE_ERRORS, values![num, ERASED]);
+    batch.add(ERASE_TROUBLE, values![num, ERASED, name]);
     batch.add(MARK_ERASED, values![num]);
     tx.send(batch).await?;
     Ok(())

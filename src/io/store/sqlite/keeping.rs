@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::codec::{Fault, first, instant, nanos, number, records, rows, statements, text};
 use super::writer::Tx;
 use crate::canonical::{ClientId, EntityId};
+use crate::io::store::form::ERASED;
 use crate::ports::Event;
 use jiff::Timestamp;
 
@@ -32,6 +33,13 @@ statements! {
         UNION SELECT m.id FROM message m WHERE m.context = ?2 AND m.context IS NOT NULL AND m.state <> 0
         UNION SELECT m.id FROM intent i JOIN message m ON m.context = lower(hex(i.id)) AND m.context IS NOT NULL
             WHERE i.entity = ?1 AND m.state <> 0)";
+    ERASE_NOTES = "UPDATE attempt SET note = ?2 WHERE intent IN (SELECT n FROM intent WHERE entity = ?1)";
+    ERASE_ERRORS = "UPDATE intent SET error = ?2 WHERE entity = ?1 AND error IS NOT NULL";
+    ERASE_TROUBLE = "UPDATE exception SET message = ?2, help = NULL,
+            cause = CASE WHEN kind = 'rejected' THEN 'rejected:' || coalesce(account, '') || ':erased' ELSE cause END
+        WHERE entity = ?3 OR intent IN (SELECT id FROM intent WHERE entity = ?1)
+        OR about IN (SELECT message FROM touched WHERE entity = ?1)
+        OR about IN (SELECT message FROM fact WHERE entity = ?1)";
     MARK_ERASED = "UPDATE entity SET erased = 1, version = version + 1 WHERE num = ?1";
 }
 
@@ -100,13 +108,16 @@ pub(super) fn prune(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Result<u64,
     Ok(many)
 }
 
-/// Erases what is personal of an entity. Later facts about it lose theirs on the way in.
+/// Erases what is personal of an entity, and what partners said of it in their own words. Later facts about it lose theirs on the way in.
 pub(super) fn erase(tx: &Tx<'_>, entity: &EntityId) -> Result<(), Fault> {
     let Some(num) = first(tx.db, NUM, params![entity.0], |row| row.get::<_, i64>(0))? else { return Ok(()) };
     tx.run(ERASE_STATE, params![num])?;
     tx.run(ERASE_FACTS, params![num])?;
     tx.run(ERASE_FROZEN, params![num])?;
     tx.run(ERASE_HEARD, params![num, entity.0])?;
+    tx.run(ERASE_NOTES, params![num, ERASED])?;
+    tx.run(ERASE_ERRORS, params![num, ERASED])?;
+    tx.run(ERASE_TROUBLE, params![num, ERASED, entity.0])?;
     tx.run(MARK_ERASED, params![num])?;
     Ok(())
 }
