@@ -77,6 +77,23 @@ pub struct Secrets {
     pub stripe_webhook: String,
 }
 
+impl Secrets {
+    /// Each with the name of the file that a config keeps it in.
+    #[must_use]
+    pub fn files(&self) -> [(&'static str, &str); 8] {
+        [
+            ("shopify-token", &self.shopify_token),
+            ("shopify-webhook", &self.shopify_webhook),
+            ("shiphero-refresh", &self.shiphero_refresh),
+            ("shiphero-webhook", &self.shiphero_webhook),
+            ("easypost-key", &self.easypost_key),
+            ("easypost-webhook", &self.easypost_webhook),
+            ("stripe-key", &self.stripe_key),
+            ("stripe-webhook", &self.stripe_webhook),
+        ]
+    }
+}
+
 impl Default for Secrets {
     fn default() -> Self {
         Self {

@@ -91,17 +91,8 @@ locations = {{ shop = "{location}" }}
     sources.insert("config.toml", text);
     let secrets = settings.secrets.clone();
     let read_secret = move |name: &str| {
-        let known = [
-            ("shopify-token", &secrets.shopify_token),
-            ("shopify-webhook", &secrets.shopify_webhook),
-            ("shiphero-refresh", &secrets.shiphero_refresh),
-            ("shiphero-webhook", &secrets.shiphero_webhook),
-            ("easypost-key", &secrets.easypost_key),
-            ("easypost-webhook", &secrets.easypost_webhook),
-            ("stripe-key", &secrets.stripe_key),
-            ("stripe-webhook", &secrets.stripe_webhook),
-        ];
-        let found = known.iter().find(|(key, _)| name.ends_with(key)).map(|(_, value)| (*value).clone());
+        let known = secrets.files();
+        let found = known.iter().find(|(file, _)| name.ends_with(file)).map(|(_, value)| (*value).to_owned());
         found.ok_or_else(|| format!("no secret {name}"))
     };
     let (registry, problems) = connector::load(&sources);

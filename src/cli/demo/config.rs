@@ -13,17 +13,7 @@ use crate::sandbox::Settings;
 pub fn write(folder: &Path, sandbox: &str, listen: &str, settings: &Settings) -> io::Result<PathBuf> {
     let secrets = folder.join("secrets");
     fs::create_dir_all(&secrets)?;
-    let given = &settings.secrets;
-    for (name, value) in [
-        ("shopify-token", &given.shopify_token),
-        ("shopify-webhook", &given.shopify_webhook),
-        ("shiphero-refresh", &given.shiphero_refresh),
-        ("shiphero-webhook", &given.shiphero_webhook),
-        ("easypost-key", &given.easypost_key),
-        ("easypost-webhook", &given.easypost_webhook),
-        ("stripe-key", &given.stripe_key),
-        ("stripe-webhook", &given.stripe_webhook),
-    ] {
+    for (name, value) in settings.secrets.files() {
         fs::write(secrets.join(name), value)?;
     }
     let shop = &settings.shop;
