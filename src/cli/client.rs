@@ -80,6 +80,20 @@ impl Asking {
 }
 
 impl Client {
+    /// The daemon at `base`.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn at(base: &str, token: Option<SecretString>) -> Result<Self, Failure> {
+        Ok(Self { http: app::http()?, base: base.trim_end_matches('/').to_owned(), token })
+    }
+
+    /// Where the daemon is.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The answer to a question.
     ///
     /// # Errors

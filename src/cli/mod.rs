@@ -13,12 +13,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub mod accounts;
+pub mod bench;
 pub mod bus;
 pub mod check;
 pub mod client;
 pub mod connector;
 pub mod exceptions;
 pub mod demo;
+pub mod folder;
 pub mod messages;
 pub mod orders;
 pub mod run;
@@ -55,6 +57,8 @@ enum Command {
     Run(run::Run),
     /// Start daemon and simulated partners, place orders of all kinds, and check both sides at the end.
     Demo(demo::Demo),
+    /// Post signed webhooks of orders to a daemon, follow them to the warehouse, and say how fast that went.
+    Bench(bench::Bench),
     /// Check config, connectors and mappings; report every problem with its place.
     Check(check::Check),
     /// List connectors, or show what one of them says.
@@ -112,6 +116,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match command {
         Command::Run(command) => command.run(&globals),
         Command::Demo(command) => command.run(&globals),
+        Command::Bench(command) => command.run(&globals),
         Command::Check(command) => command.run(&globals),
         Command::Connector(command) => command.run(&globals),
         Command::Sandbox(command) => command.run(&globals),

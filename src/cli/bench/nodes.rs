@@ -1,0 +1,205 @@
+//! Daemons that the bench starts for itself: their config, and their processes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+
+use super::orders::Shop;
+use crate::cli::{Failure, complain};
+use crate::config::embedded;
+
+/// How long a daemon may take to start, or to stop.
+const PATIENCE: Duration = Duration::from_mins(1);
+const SECRET: &str = "bench";
+
+/// What the daemons are to run on.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// A PostgreSQL database; an SQLite file without.
+    pub store: Option<&'a str>,
+    /// A RabbitMQ broker; the embedded bus without.
+    pub bus: Option<&'a str>,
+    /// So many shops, each with a client and a warehouse account of its own.
+    pub shops: usize,
+}
+
+/// The shops of a config that [`write`] writes.
+pub fn shops(count: usize) -> Vec<Shop> {
+    let shop = |number| Shop {
+        account: format!("shop-{number}"),
+        domain: format!("bench-{number}.myshopify.com"),
+        secret: SECRET.to_owned(),
+    };
+    (1..=count).map(shop).collect()
+}
+
+/// Writes the config of the daemons into `folder`, with the warehouse at `warehouse`; gives its path.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(folder: &Path, warehouse: &str, ground: Ground<'_>) -> Result<PathBuf, Failure> {
+    fs::write(folder.join("secret"), SECRET)?;
+    unlimited(folder, "shiphero")?;
+    let mut text = String::from(
+        "# Written by `crossdock bench`.\n[server]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"error\"\n[delivery]\nin_flight = 32\n",
+    );
+    if let Some(url) = ground.store {
+        fs::write(folder.join("database"), url)?;
+        text.push_str("[store]\nkind = \"postgres\"\nurl = { file = \"database\" }\n");
+    }
+    if let Some(url) = ground.bus {
+        fs::write(folder.join("broker"), url)?;
+        text.push_str("[bus]\nkind = \"rabbitmq\"\nurl = { file = \"broker\" }\n");
+    }
+    for number in 1..=ground.shops {
+        write!(
+            text,
+            r#"
+[account.shop-{number}]
+connector = "shopify"
+client = "client-{number}"
+settings = {{ shop = "bench-{number}.myshopify.com", base_url = "{warehouse}/none" }}
+secrets = {{ token = {{ file = "secret" }}, webhook = {{ file = "secret" }} }}
+[account.shop-{number}.poll]
+orders = {{ enabled = false }}
+order_events = {{ enabled = false }}
+fulfilment_orders = {{ enabled = false }}
+[account.east-{number}]
+connector = "shiphero"
+client = "client-{number}"
+zone = "UTC"
+settings = {{ base_url = "{warehouse}" }}
+secrets = {{ refresh_token = {{ file = "secret" }}, webhook = {{ file = "secret" }} }}
+[account.east-{number}.poll]
+orders = {{ enabled = false }}
+shipments = {{ enabled = false }}
+returns = {{ enabled = false }}
+[flow.client-{number}]
+client = "client-{number}"
+live = true
+storefronts = ["shop-{number}"]
+warehouses = ["east-{number}"]
+"#
+        )?;
+    }
+    let path = folder.join("config.toml");
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// Lays the shipped manifest into `folder` without its limits: otherwise the partner's quota would be what is measured.
+fn unlimited(folder: &Path, connector: &str) -> Result<(), Failure> {
+    let path = format!("connectors/{connector}/connector.toml");
+    let shipped = embedded().get(&path).map(str::to_owned).unwrap_or_default();
+    let mut manifest: toml::Table = shipped.parse()?;
+    if let Some(toml::Value::Table(limits)) = manifest.get_mut("limit") {
+        for limit in limits.iter_mut().filter_map(|(_, limit)| limit.as_table_mut()) {
+            limit.insert("size".to_owned(), 1_000_000_000.into());
+            limit.insert("refill".to_owned(), "1000000000/s".into());
+        }
+    }
+    if let Some(toml::Value::Table(http)) = manifest.get_mut("http") {
+        http.insert("in_flight".to_owned(), 32.into());
+    }
+    fs::create_dir_all(folder.join("connectors").join(connector))?;
+    fs::write(folder.join(path), toml::to_string(&manifest)?)?;
+    Ok(())
+}
+
+/// A daemon in a process of its own.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    /// Where it listens: `http://127.0.0.1:1234`.
+    pub url: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl Node {
+    /// Starts this program as a daemon with the config, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not start; with what it said.
+    pub async fn start(number: usize, config: &Path) -> Result<Self, Failure> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let pid = child.id().unwrap_or_default();
+        let stderr = child.stderr.take().ok_or("the daemon's messages cannot be read")?;
+        let mut lines = BufReader::new(stderr).lines();
+        let mut said = Vec::new();
+        let begin = async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(url) = line.strip_prefix("crossdock listens on ") {
+                    return Ok(url.to_owned());
+                }
+                said.push(line);
+            }
+            Err(Failure(format!("node {number} does not start:\n  {}", said.join("\n  "))))
+        };
+        let url = timeout(PATIENCE, begin)
+            .await
+            .unwrap_or_else(|_| Err(Failure(format!("node {number} does not start within {PATIENCE:?}"))))?;
+        tokio::spawn(pass_on(number, lines));
+        Ok(Self { child, url, pid })
+    }
+
+    /// Ends it in good order.
+    ///
+    /// # Errors
+    /// When it does not end by itself.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        let asked = Command::new("kill").arg("-TERM").arg(self.pid.to_string()).status().await?;
+        if !asked.success() || timeout(PATIENCE, self.child.wait()).await.is_err() {
+            self.child.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Says what the daemon says.
+async fn pass_on(number: usize, mut lines: Lines<BufReader<ChildStderr>>) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        complain(format_args!("node {number}: {line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::files;
+
+    #[test]
+    fn the_config_is_in_order_and_without_limits() {
+        let folder = std::env::temp_dir().join(format!("crossdock-bench-config-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let ground = Ground {
+            store: Some("postgres://u@127.0.0.1/x"),
+            bus: Some("amqp://u:p@127.0.0.1:5672/%2f"),
+            shops: 3,
+        };
+        let loaded = files::load(&write(&folder, "http://127.0.0.1:9", ground).unwrap());
+        let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(said.is_empty(), "{said:?}");
+        let world = loaded.world.unwrap();
+        assert_eq!((world.config.accounts.len(), world.config.flows.len()), (6, 3));
+        let manifest = &world.registry.get("shiphero").unwrap().manifest;
+        assert!(
+            !manifest.limits.is_empty() && manifest.limits.values().all(|limit| limit.size == 1_000_000_000)
+        );
+    }
+}
