@@ -116,11 +116,13 @@ pub struct Running {
     pub store: Arc<dyn Store>,
     /// The generation in force, and the way to another.
     pub generations: Arc<Generations>,
+    leaving: CancellationToken,
     intake: CancellationToken,
     work: CancellationToken,
     servers: TaskTracker,
     tasks: TaskTracker,
     bus: Arc<dyn Bus>,
+    announce: Duration,
     drain: Duration,
     /// Held as long as the daemon runs.
     _lock: Option<File>,
@@ -157,7 +159,8 @@ impl Prepared {
         let metrics = telemetry::metrics();
         let world = Arc::new(ArcSwap::from_pointee(self.world));
         let backlog = Arc::new(Backlog::default());
-        let (intake, work) = (CancellationToken::new(), CancellationToken::new());
+        let (leaving, intake, work) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let (servers, tasks) = (TaskTracker::new(), TaskTracker::new());
         let generations =
             Generations::new(store.clone(), clock.clone(), world.clone(), self.config, self.sources);
@@ -230,6 +233,7 @@ impl Prepared {
             clock,
             metrics: Some(metrics),
             hooks,
+            leaving: leaving.clone(),
             shutdown: intake.clone(),
         });
         let closing = intake.clone();
@@ -247,11 +251,13 @@ impl Prepared {
             address,
             store,
             generations,
+            leaving,
             intake,
             work,
             servers,
             tasks,
             bus,
+            announce: config.server.announce,
             drain: config.server.drain,
             _lock: lock,
         })
@@ -259,8 +265,14 @@ impl Prepared {
 }
 
 impl Running {
-    /// Stops intake, lets what is under way come to an end within the configured time, and closes the store.
+    /// Says that it is not ready any more, for as long as configured; then stops intake, lets what is under way come to
+    /// an end within the configured time, and closes the store.
     pub async fn stop(self) {
+        self.leaving.cancel();
+        if !self.announce.is_zero() {
+            tracing::info!(seconds = self.announce.as_secs_f64(), "stopping: not ready any more");
+            tokio::time::sleep(self.announce).await;
+        }
         tracing::info!("stopping: no more intake");
         self.intake.cancel();
         let half = self.drain / 2;

@@ -77,6 +77,8 @@ pub struct Server {
     pub max_body: usize,
     /// How long a stop may drain. Default 20 s.
     pub drain: Duration,
+    /// How long before intake stops `/readyz` says so, for a proxy to turn away. Default 0 s.
+    pub announce: Duration,
 }
 
 /// `[store]`.

@@ -54,6 +54,8 @@ pub struct WebState {
     pub metrics: Option<PrometheusHandle>,
     /// The webhook routes; they check signatures themselves and stand outside the log-in.
     pub hooks: Router,
+    /// Cancelled when the daemon is about to stop: it is not ready any more, and still takes webhooks.
+    pub leaving: CancellationToken,
     /// Ends the event streams.
     pub shutdown: CancellationToken,
 }
@@ -67,6 +69,7 @@ pub struct Shared {
     generations: Option<Arc<Generations>>,
     clock: Arc<dyn Clock>,
     metrics: Option<PrometheusHandle>,
+    leaving: CancellationToken,
     shutdown: CancellationToken,
     listeners: Arc<Semaphore>,
     /// The list of mappings with the state of their tests, and the generation that it is of.
@@ -85,7 +88,8 @@ pub type Web = Arc<Shared>;
 
 /// All routes of the daemon.
 pub fn router(state: WebState) -> Router {
-    let WebState { store, bus, world, sources, generations, clock, metrics, hooks, shutdown } = state;
+    let WebState { store, bus, world, sources, generations, clock, metrics, hooks, leaving, shutdown } =
+        state;
     let listeners = Arc::new(Semaphore::new(events::LISTENERS));
     let web: Web = Arc::new(Shared {
         store,
@@ -95,6 +99,7 @@ pub fn router(state: WebState) -> Router {
         generations,
         clock,
         metrics,
+        leaving,
         shutdown,
         listeners,
         mappings: ArcSwapOption::empty(),

@@ -61,6 +61,7 @@ impl House {
             clock: clock.clone(),
             metrics: None,
             hooks: axum::Router::new(),
+            leaving: stop.clone(),
             shutdown: stop.clone(),
         });
         let ended = stop.clone().cancelled_owned();
@@ -253,6 +254,7 @@ fn config(token: Option<&str>) -> Config {
             token: token.map(SecretString::from),
             max_body: 1 << 21,
             drain: second,
+            announce: Duration::ZERO,
         },
         store: StoreConfig::Sqlite { path: "crossdock.db".into() },
         bus: BusConfig::Embedded,

@@ -13,7 +13,7 @@ impl Scope<'_> {
     pub(super) fn server(&self, root: &Table<'_>) -> Option<Server> {
         let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
         let Some(table) = root.table("server") else {
-            return Some(server(default, None, None, Some(2 * 1024 * 1024), Some(Duration::from_secs(20))));
+            return Some(server(default, None, None, None, Stop::default()));
         };
         let listen_value = table.get("listen");
         let listen = listen_value.as_ref().map_or(Some(default), listen);
@@ -27,7 +27,7 @@ impl Scope<'_> {
             }
             usize::try_from(size).ok()
         });
-        let drain = table.get("drain").map_or(Some(Duration::from_secs(20)), |value| value.duration());
+        let stop = Stop { drain: table.duration("drain"), announce: table.duration("announce") };
         table.finish();
         let listen = listen?;
         if !listen.ip().is_loopback()
@@ -39,7 +39,7 @@ impl Scope<'_> {
                 "add token = { env = \"CROSSDOCK_TOKEN\" } to [server], or listen on 127.0.0.1",
             );
         }
-        Some(server(listen, public_url, token, max_body, drain))
+        Some(server(listen, public_url, token, max_body, stop))
     }
 }
 
@@ -109,19 +109,27 @@ fn database(text: &str) -> Result<(), String> {
     }
 }
 
+/// How a stop goes.
+#[derive(Default)]
+struct Stop {
+    drain: Option<Duration>,
+    announce: Option<Duration>,
+}
+
 fn server(
     listen: SocketAddr,
     public_url: Option<String>,
     token: Option<secrecy::SecretString>,
     max_body: Option<usize>,
-    drain: Option<Duration>,
+    stop: Stop,
 ) -> Server {
     Server {
         public_url: public_url.unwrap_or_else(|| format!("http://{listen}")),
         listen,
         token,
         max_body: max_body.unwrap_or(2 * 1024 * 1024),
-        drain: drain.unwrap_or(Duration::from_secs(20)),
+        drain: stop.drain.unwrap_or(Duration::from_secs(20)),
+        announce: stop.announce.unwrap_or(Duration::ZERO),
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn readyz(State(web): State<Web>) -> Response {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the store does not answer".to_owned(),
     };
-    let stopping = web.shutdown.is_cancelled();
+    let stopping = web.leaving.is_cancelled();
     let ready = store == "ok" && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let generation = web.world.load().config.generation.clone();
