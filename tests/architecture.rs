@@ -397,3 +397,51 @@ fn every_file_is_read_to_its_end() {
         assert!(named(&file, &code).paths.contains("crate::marker::f"), "{file}");
     }
 }
+
+/// What a statement of a migration does that a program of the form before it cannot live with; `None`: it only adds.
+fn takes_away(statement: &str) -> Option<String> {
+    let words: Vec<String> = statement.split_whitespace().map(str::to_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] | ["create", "table" | "index" | "sequence", ..] => None,
+        ["alter", "table", _, "add", "column", rest @ ..] => {
+            let must_be_given = rest.contains(&"not") && !rest.contains(&"default");
+            must_be_given.then(|| "an older program does not fill this column".to_owned())
+        }
+        _ => Some("it changes what an older program works with".to_owned()),
+    }
+}
+
+/// Nodes are upgraded one after the other: those that still run the program before go on with the newer form. So a
+/// migration adds tables, indexes, and columns that may stay empty; what nobody uses any more goes a release later.
+#[test]
+fn migrations_only_add() {
+    for kind in ["sqlite", "postgres"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/io/store").join(kind).join("migrations");
+        let mut seen = 0;
+        for file in fs::read_dir(&folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("V1__")) {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let plain: Vec<&str> =
+                text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+            for statement in plain.join("\n").split(';') {
+                let found = takes_away(statement);
+                assert_eq!(found, None, "{}: {}", path.display(), statement.trim());
+            }
+            seen += 1;
+        }
+        assert!(seen > 0, "{kind} has no migrations after the first");
+    }
+    for bad in [
+        "DROP TABLE x",
+        "ALTER TABLE x ADD COLUMN y text NOT NULL",
+        "ALTER TABLE x RENAME COLUMN a TO b",
+        "UPDATE x SET a = 1",
+    ] {
+        assert!(takes_away(bad).is_some(), "{bad}");
+    }
+    assert_eq!(takes_away("ALTER TABLE x ADD COLUMN y integer NOT NULL DEFAULT 0"), None);
+}
