@@ -40,6 +40,23 @@ fn the_reference_config_is_in_order() {
 }
 
 #[test]
+fn the_configs_of_the_guide_are_in_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for config in ["deploy/debian/config.toml", "deploy/compose/config.toml"] {
+        let found = Command::new(env!("CARGO_BIN_EXE_crossdock"))
+            .args(["check", "--config", config])
+            .current_dir(root)
+            .env("CROSSDOCK_TOKEN", "t")
+            .env("CROSSDOCK_DATABASE", "postgres://crossdock:p@database:5432/crossdock?sslmode=disable")
+            .env("CROSSDOCK_BUS", "amqp://crossdock:p@broker:5672/crossdock")
+            .output()
+            .unwrap();
+        assert!(found.status.success(), "{config}: {}", err(&found));
+        assert_eq!(err(&found), "", "{config}: no warnings either");
+    }
+}
+
+#[test]
 fn check_tells_every_problem_and_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.toml");
