@@ -32,8 +32,16 @@ struct Process {
 impl Server {
     /// Makes a cluster and starts a server on it. `settings` are lines of `postgresql.conf`.
     pub async fn start(settings: &str) -> Self {
-        let parent =
-            if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Self::start_in(memory, settings).await
+        } else {
+            Self::start_in(&std::env::temp_dir(), settings).await
+        }
+    }
+
+    /// The same, with the cluster below `parent`.
+    pub async fn start_in(parent: &Path, settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("crossdock-pg-").tempdir_in(parent).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let bin = bin();

@@ -1,0 +1,194 @@
+//! One run with all sides: the daemon on its embedded parts, one node and three nodes on `RabbitMQ` and PostgreSQL, beside
+//! the least that such nodes could do: a bare publisher with confirms to a quorum queue, and bare batched inserts.
+//!
+//! `cargo bench --bench cluster` prints a table with ratios and one JSON object. It starts a broker and a database of its
+//! own, on the disk and not in memory, and ends them. Everything shares the machine and its cores with what posts the
+//! webhooks: figures of one run compare, those of different machines and times do not.
+//!
+//! `CROSSDOCK_BENCH_ORDERS` sets how many orders each side gets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a measuring programme: it may stop at the first surprise"
+)]
+
+#[path = "../../tests/support/broker.rs"]
+mod broker;
+#[path = "../../tests/support/postgres.rs"]
+#[expect(dead_code, reason = "this bench needs only a part")]
+mod postgres;
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossdock::cli::bench::orders::{Kind, Orders, Post, Shop};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties};
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+/// Publishes in flight.
+const WINDOW: u64 = 256;
+/// Rows of one insert.
+const GROUP: u64 = 256;
+/// Connections that insert.
+const WRITERS: u64 = 4;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(measure());
+    runtime.shutdown_background();
+}
+
+async fn measure() {
+    let given = std::env::vars().find(|(name, _)| name == "CROSSDOCK_BENCH_ORDERS");
+    let orders: u64 = given.and_then(|(_, value)| value.parse().ok()).unwrap_or(10_000);
+    let body = Arc::new(body());
+    println!("{orders} orders of {} bytes each way", body.len());
+
+    let broker = broker::Broker::start();
+    let published = publish(&broker.url(), orders, &body).await;
+    row("bare publisher, quorum queue, confirmed", published, published, None);
+    let database = postgres::Server::start_in(&std::env::temp_dir(), "").await;
+    let inserted = insert(&database, orders, &body).await;
+    row("bare inserts, groups of 256", inserted, published, None);
+
+    let mut sides = Vec::new();
+    for (name, nodes, servers) in [
+        ("one node, embedded", 1, false),
+        ("one node, RabbitMQ and PostgreSQL", 1, true),
+        ("three nodes, RabbitMQ and PostgreSQL", 3, true),
+    ] {
+        let (store, bus) = (database.database().await, broker.url());
+        let report = daemon(orders, nodes, servers.then_some((store.as_str(), bus.as_str())));
+        println!("{name}");
+        for stage in ["accepted", "applied", "delivered"] {
+            let rate = report[stage]["per_s"].as_f64().unwrap();
+            row(&format!("    {stage}"), rate, published, Some(inserted));
+        }
+        println!(
+            "    {} µs of CPU a webhook, {} MiB, answer p50 {} ms, p99 {} ms",
+            report["cost"]["cpu_us"],
+            report["cost"]["peak_mib"],
+            report["accept_ms"]["p50"],
+            report["accept_ms"]["p99"]
+        );
+        sides.push(json!({ "side": name, "report": report }));
+    }
+    println!(
+        "{}",
+        json!({ "orders": orders, "bare_publish_per_s": published.round(), "bare_insert_per_s": inserted.round(), "sides": sides })
+    );
+}
+
+fn row(name: &str, rate: f64, published: f64, inserted: Option<f64>) {
+    let beside =
+        inserted.map_or_else(String::new, |inserted| format!("  {:>5.2} × bare inserts", rate / inserted));
+    println!("{name:<42} {rate:>8.0}/s  {:>5.2} × bare publisher{beside}", rate / published);
+}
+
+/// The body that the daemons get too.
+fn body() -> Vec<u8> {
+    let shop = Shop { account: "shop".into(), domain: "bench.myshopify.com".into(), secret: "bench".into() };
+    let skus: Vec<String> = (0..5).map(|number| format!("TEA-{number:02}")).collect();
+    let orders = Orders::new(vec![shop], &skus, 4, 6900, jiff::Timestamp::now()).unwrap();
+    orders.webhook(Post { kind: Kind::Create, order: 0, index: 0 }).2
+}
+
+/// Rate of one publisher with so many confirms outstanding.
+async fn publish(url: &str, count: u64, body: &Arc<Vec<u8>>) -> f64 {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("bare".into(), durable, arguments).await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let next = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut tasks = Vec::new();
+    for _ in 0..WINDOW {
+        let (channel, next, body) = (channel.clone(), next.clone(), body.clone());
+        tasks.push(tokio::spawn(async move {
+            while next.fetch_add(1, Ordering::Relaxed) < count {
+                let properties = BasicProperties::default().with_delivery_mode(2);
+                let options = BasicPublishOptions::default();
+                let sent = channel.basic_publish("".into(), "bare".into(), options, &body, properties).await;
+                assert!(matches!(sent.unwrap().await.unwrap(), Confirmation::Ack(_)));
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let rate = per_second(count, begun);
+    channel.queue_delete("bare".into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    connection.close(200, "the end".into()).await.unwrap();
+    rate
+}
+
+/// Rate of rows with that body, many to a statement, each statement its own commit.
+async fn insert(server: &postgres::Server, count: u64, body: &Arc<Vec<u8>>) -> f64 {
+    let url = server.database().await;
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    let client = server.connect(&name).await.unwrap();
+    client.batch_execute("CREATE TABLE bare (id bigint PRIMARY KEY, body bytea NOT NULL)").await.unwrap();
+    let next = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut tasks = Vec::new();
+    for _ in 0..WRITERS {
+        let client: Client = server.connect(&name).await.unwrap();
+        let (next, body) = (next.clone(), lz4_flex::compress_prepend_size(body));
+        tasks.push(tokio::spawn(async move {
+            let sql = "INSERT INTO bare SELECT * FROM unnest($1::bigint[], $2::bytea[])";
+            let statement = client.prepare(sql).await.unwrap();
+            loop {
+                let first = next.fetch_add(GROUP, Ordering::Relaxed);
+                let ids: Vec<i64> =
+                    (first..count.min(first + GROUP)).map(|id| i64::try_from(id).unwrap()).collect();
+                if ids.is_empty() {
+                    return;
+                }
+                let bodies = vec![body.as_slice(); ids.len()];
+                client.execute(&statement, &[&ids, &bodies]).await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    per_second(count, begun)
+}
+
+fn per_second(count: u64, begun: Instant) -> f64 {
+    f64::from(u32::try_from(count).unwrap()) / begun.elapsed().max(Duration::from_millis(1)).as_secs_f64()
+}
+
+/// What `crossdock bench` reports of daemons of its own.
+fn daemon(orders: u64, nodes: u32, servers: Option<(&str, &str)>) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossdock"));
+    command.args([
+        "bench",
+        "--json",
+        "--mix",
+        "create=1",
+        "--lines",
+        "4",
+        "--payload",
+        "6900",
+        "--orders",
+        &orders.to_string(),
+    ]);
+    command.args(["--nodes", &nodes.to_string()]);
+    if let Some((store, bus)) = servers {
+        command.args(["--store", store, "--bus", bus]);
+    }
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    serde_json::from_slice(&output.stdout).expect("a report")
+}
