@@ -58,6 +58,8 @@ pub fn write(folder: &Path, warehouse: &str, ground: Ground<'_>) -> Result<PathB
         text.push_str("[bus]\nkind = \"rabbitmq\"\nurl = { file = \"broker\" }\n");
     }
     for number in 1..=ground.shops {
+        let shop_polls = no_polls("shopify", &format!("shop-{number}"))?;
+        let east_polls = no_polls("shiphero", &format!("east-{number}"))?;
         write!(
             text,
             r#"
@@ -66,21 +68,13 @@ connector = "shopify"
 client = "client-{number}"
 settings = {{ shop = "bench-{number}.myshopify.com", base_url = "{warehouse}/none" }}
 secrets = {{ token = {{ file = "secret" }}, webhook = {{ file = "secret" }} }}
-[account.shop-{number}.poll]
-orders = {{ enabled = false }}
-order_events = {{ enabled = false }}
-fulfilment_orders = {{ enabled = false }}
-[account.east-{number}]
+{shop_polls}[account.east-{number}]
 connector = "shiphero"
 client = "client-{number}"
 zone = "UTC"
 settings = {{ base_url = "{warehouse}" }}
 secrets = {{ refresh_token = {{ file = "secret" }}, webhook = {{ file = "secret" }} }}
-[account.east-{number}.poll]
-orders = {{ enabled = false }}
-shipments = {{ enabled = false }}
-returns = {{ enabled = false }}
-[flow.client-{number}]
+{east_polls}[flow.client-{number}]
 client = "client-{number}"
 live = true
 storefronts = ["shop-{number}"]
@@ -93,11 +87,27 @@ warehouses = ["east-{number}"]
     Ok(path)
 }
 
+/// The shipped manifest of a connector.
+fn manifest(connector: &str) -> Result<toml::Table, Failure> {
+    let sources = embedded();
+    let shipped = sources.get(&format!("connectors/{connector}/connector.toml"));
+    Ok(shipped.ok_or_else(|| format!("there is no connector {connector}"))?.parse()?)
+}
+
+/// Turns all polls of an account off: there is nothing to find.
+fn no_polls(connector: &str, account: &str) -> Result<String, Failure> {
+    let mut text = format!("[account.{account}.poll]\n");
+    if let Some(toml::Value::Table(polls)) = manifest(connector)?.get("poll") {
+        for name in polls.keys() {
+            writeln!(text, "{name} = {{ enabled = false }}")?;
+        }
+    }
+    Ok(text)
+}
+
 /// Lays the shipped manifest into `folder` without its limits: otherwise the partner's quota would be what is measured.
 fn unlimited(folder: &Path, connector: &str) -> Result<(), Failure> {
-    let path = format!("connectors/{connector}/connector.toml");
-    let shipped = embedded().get(&path).map(str::to_owned).unwrap_or_default();
-    let mut manifest: toml::Table = shipped.parse()?;
+    let mut manifest = manifest(connector)?;
     if let Some(toml::Value::Table(limits)) = manifest.get_mut("limit") {
         for limit in limits.iter_mut().filter_map(|(_, limit)| limit.as_table_mut()) {
             limit.insert("size".to_owned(), 1_000_000_000.into());
@@ -107,8 +117,9 @@ fn unlimited(folder: &Path, connector: &str) -> Result<(), Failure> {
     if let Some(toml::Value::Table(http)) = manifest.get_mut("http") {
         http.insert("in_flight".to_owned(), 32.into());
     }
-    fs::create_dir_all(folder.join("connectors").join(connector))?;
-    fs::write(folder.join(path), toml::to_string(&manifest)?)?;
+    let folder = folder.join("connectors").join(connector);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("connector.toml"), toml::to_string(&manifest)?)?;
     Ok(())
 }
 
