@@ -7,6 +7,7 @@
 pub mod bus;
 mod nodes;
 pub mod storage;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -33,12 +33,9 @@ use crate::io::clock::SystemClock;
 use crate::io::http::ReqwestHttp;
 use crate::ports::{Bus, Clock, Hint, Http, INBOUND_SHARDS, NodeState, Store};
 use crate::process::Worker;
-use crate::{outbox, telemetry, web};
+use crate::{telemetry, web};
 use nodes::Heard;
 use storage::Opened;
-
-/// How often the count of what waits is taken from the store.
-const BACKLOG_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -313,8 +310,9 @@ fn spawn_stages(
     tasks.spawn(follow(generations.clone(), lanes.clone(), stop.clone()));
     tasks.spawn(generation::watch::run(generations.clone(), stop.clone()));
     tasks.spawn(generation::release::run(generations.clone(), worker.bus.clone(), stop.clone()));
+    let bells = shards.clone();
     tasks.spawn(ring(worker.bus.clone(), worker.clock.clone(), heard, shards, lanes));
-    tasks.spawn(sweep(worker, stop.clone()));
+    tasks.spawn(sweep::run(worker, bells, stop.clone()));
 }
 
 /// Has the lanes follow the generation in force.
@@ -389,61 +387,6 @@ async fn work_on(worker: Worker, shard: u16, bell: Arc<Notify>, stop: Cancellati
                 () = stop.cancelled() => return,
                 () = bell.notified() => {}
             },
-        }
-    }
-}
-
-/// Finds what hints missed, relays events, and deletes raw bodies whose time is over.
-async fn sweep(worker: Worker, stop: CancellationToken) {
-    let Worker { store, bus, clock, world, backlog } = worker;
-    let mut count_at = clock.now();
-    let mut prune_at = clock.now();
-    while !stop.is_cancelled() {
-        let now = clock.now();
-        match store.sweep(now, 1000).await {
-            Ok(hints) => {
-                for hint in hints {
-                    bus.hint(hint).await;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot sweep now"),
-        }
-        relay_all(store.as_ref(), bus.as_ref()).await;
-        if now >= count_at {
-            match store.backlog().await {
-                Ok(counted) => backlog.set(counted),
-                Err(error) => tracing::debug!(%error, "the backlog cannot be counted now"),
-            }
-            count_at = clock.now().checked_add(BACKLOG_EVERY).unwrap_or(now);
-        }
-        if now >= prune_at {
-            let keep =
-                SignedDuration::try_from(world.load().config.intake.keep_raw).unwrap_or(SignedDuration::MAX);
-            if let Ok(before) = now.checked_sub(keep)
-                && let Err(error) = store.prune(before, 1000).await
-            {
-                tracing::warn!(%error, "cannot prune now");
-            }
-            prune_at = now.checked_add(SignedDuration::from_mins(10)).unwrap_or(now);
-        }
-        let pause = world.load().config.delivery.sweep;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-    relay_all(store.as_ref(), bus.as_ref()).await;
-}
-
-async fn relay_all(store: &dyn Store, bus: &dyn Bus) {
-    loop {
-        match outbox::relay(store, bus, 500).await {
-            Ok(500) => {}
-            Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(%error, "cannot relay events now");
-                return;
-            }
         }
     }
 }

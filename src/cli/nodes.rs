@@ -9,6 +9,7 @@ use serde_json::json;
 use super::client::{self, table, time};
 use super::{Done, Failure, Globals, block_on, complain, files, say};
 use crate::app::{self, storage};
+use crate::canonical::AccountId;
 use crate::ports::Store;
 use crate::web::view::node::{self, NodeView, NodesView};
 
@@ -71,6 +72,6 @@ fn row(node: &NodeView, now: Timestamp) -> [String; 8] {
         time(Some(state.started)),
         format!("{} s ago", now.duration_since(state.seen).as_secs().max(0)),
         or_dash(node::ranges(shards)),
-        or_dash(accounts.keys().map(|account| account.as_str()).collect::<Vec<_>>().join(", ")),
+        or_dash(accounts.keys().map(AccountId::as_str).collect::<Vec<_>>().join(", ")),
     ]
 }

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Nodes {
     folder: PathBuf,
     config: PathBuf,
-    nodes: Vec<Node>,
+    all: Vec<Node>,
     store: Arc<dyn Store>,
     front: Front,
     begun: Instant,
@@ -76,7 +76,7 @@ impl Nodes {
         Ok(Self {
             folder,
             config: path.to_owned(),
-            nodes,
+            all: nodes,
             store,
             front,
             begun: Instant::now(),
@@ -108,7 +108,7 @@ impl Nodes {
     pub async fn turn(&mut self) -> Result<bool, Failure> {
         let now = Instant::now();
         let away = self.away.map(|(node, _)| node);
-        for (index, node) in self.nodes.iter_mut().enumerate() {
+        for (index, node) in self.all.iter_mut().enumerate() {
             if Some(index) != away && node.child.try_wait()?.is_some() {
                 return Err(ended(&self.folder, index + 1));
             }
@@ -116,7 +116,7 @@ impl Nodes {
         match self.away {
             Some((index, until)) if now >= until => {
                 let number = index + 1;
-                let Some(node) = self.nodes.get_mut(index) else { return Ok(true) };
+                let Some(node) = self.all.get_mut(index) else { return Ok(true) };
                 node.child = spawn(&self.config, &self.folder, number, node.address)?;
                 up(&mut node.child, &self.folder, number).await?;
                 let at = self.begun.elapsed().as_secs_f64();
@@ -133,14 +133,14 @@ impl Nodes {
     /// SIGKILL to the node that holds most accounts of those that were not killed yet: no handler runs, nothing is drained.
     async fn kill(&mut self) -> Result<(), Failure> {
         let mut most: Option<(usize, BTreeSet<String>)> = None;
-        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.killed) {
+        for (index, node) in self.all.iter().enumerate().filter(|(_, node)| !node.killed) {
             let held = held(self.store.as_ref(), node.address).await.unwrap_or_default();
             if most.as_ref().is_none_or(|(_, before)| held.len() > before.len()) {
                 most = Some((index, held));
             }
         }
         let Some((index, held)) = most else { return Ok(()) };
-        let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
+        let Some(node) = self.all.get_mut(index) else { return Ok(()) };
         node.child.kill().await?;
         node.killed = true;
         let held: Vec<String> = held.into_iter().collect();
@@ -156,13 +156,13 @@ impl Nodes {
     /// How many there are, and what became of them.
     #[must_use]
     pub fn story(&self) -> String {
-        let many = format!("{} processes", self.nodes.len());
+        let many = format!("{} processes", self.all.len());
         std::iter::once(many).chain(self.story.iter().cloned()).collect::<Vec<_>>().join("; ")
     }
 
     /// Ends all processes.
     pub async fn stop(mut self) {
-        for node in &mut self.nodes {
+        for node in &mut self.all {
             // It is gone either way: what it promised is in the store.
             let _ = node.child.kill().await;
         }

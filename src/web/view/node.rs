@@ -94,10 +94,9 @@ pub fn ranges(shards: &[u16]) -> String {
             _ => ranges.push((*shard, *shard)),
         }
     }
-    let words = ranges.iter().map(|(first, last)| match first == last {
-        true => first.to_string(),
-        false => format!("{first}–{last}"),
-    });
+    let words = ranges
+        .iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}–{last}") });
     words.collect::<Vec<_>>().join(", ")
 }
 
