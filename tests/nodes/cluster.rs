@@ -16,7 +16,7 @@ use crate::proxy::Proxy;
 use crate::server::Server;
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(3);
+pub const PATIENCE: Duration = Duration::from_mins(8);
 
 /// All of it. What is declared first is dropped first: nodes before servers.
 pub struct Cluster {
