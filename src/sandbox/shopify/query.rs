@@ -99,20 +99,21 @@ pub(super) fn run(world: &World, field: &Selected) -> Result<Value, Refusal> {
             .and_then(|wanted| view::return_of(&shop.orders, wanted))
             .unwrap_or(Value::Null)),
         "refund" => Ok(Value::Null),
-        "disputes" => {
-            let found = shop.disputes.iter().filter(|it| {
-                terms.iter().all(|term| match term.field.as_str() {
-                    "initiated_at" => compare(it.initiated, term),
-                    "id" => it.id.to_string() == term.value,
-                    _ => true,
-                })
-            });
-            Ok(found
-                .map(|it| view::dispute(shop.find(it.order).map(|index| &shop.orders[index]), it))
-                .collect())
-        }
+        "disputes" => Ok(disputes(world, &terms)),
         other => Err(("NOT_IMPLEMENTED", format!("{other} is not simulated"))),
     }
+}
+
+fn disputes(world: &World, terms: &[Term]) -> Value {
+    let shop = &world.shop;
+    let found = shop.disputes.iter().filter(|it| {
+        terms.iter().all(|term| match term.field.as_str() {
+            "initiated_at" => compare(it.initiated, term),
+            "id" => it.id.to_string() == term.value,
+            _ => true,
+        })
+    });
+    found.map(|it| view::dispute(shop.find(it.order).map(|index| &shop.orders[index]), it)).collect()
 }
 
 fn orders(world: &World, field: &Selected, terms: &[Term]) -> Value {
