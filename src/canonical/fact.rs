@@ -10,6 +10,7 @@ mod parts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::canon::Slots;
 use super::schema::{Field, record};
 use super::{AccountId, FactId, MessageId, When};
 
@@ -74,6 +75,17 @@ macro_rules! facts {
             #[must_use]
             pub fn kind(&self) -> FactKind {
                 match self { $( Self::$variant(_) => FactKind($name), )* }
+            }
+
+            /// The body of this kind with these values, one for each of the kind's own fields.
+            ///
+            /// # Errors
+            /// The name of the first field that is required and missing, or whose value is of another type.
+            pub fn assemble(kind: FactKind, slots: &mut Slots<'_>) -> Result<Self, &'static str> {
+                match kind.0 {
+                    $( $name => $record::assemble(slots).map(Self::$variant), )*
+                    _ => Err("is"),
+                }
             }
 
             /// Whether it shows a thing as it is at one moment, so that a later one stands in its place; others are

@@ -4,6 +4,7 @@
 //! ([`FORM_VERSION`]); unknown status words stay visible as words, never as guesses.
 
 pub mod address;
+pub mod canon;
 pub mod exception;
 pub mod fact;
 pub mod ids;
@@ -15,6 +16,7 @@ pub mod stock;
 pub mod time;
 
 pub use address::Address;
+pub use canon::Canon;
 pub use exception::{Exception, Timer};
 pub use fact::{Body, Fact, FactKind};
 pub use ids::{AccountId, ClientId, EntityId, EntityKind, ExternalRef, FactId, IntentId, MessageId};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -37,11 +38,13 @@ impl Currency {
     /// # Errors
     /// When ISO 4217 knows no such code.
     pub fn parse(code: &str) -> Result<Self, MoneyError> {
-        let upper = code.trim().to_ascii_uppercase();
-        let bytes: [u8; 3] =
-            upper.as_bytes().try_into().map_err(|_| MoneyError::Currency(code.to_owned()))?;
-        iso_currency::Currency::from_code(&upper).ok_or_else(|| MoneyError::Currency(code.to_owned()))?;
-        Ok(Self(bytes))
+        let mut bytes: [u8; 3] =
+            code.trim().as_bytes().try_into().map_err(|_| MoneyError::Currency(code.to_owned()))?;
+        bytes.make_ascii_uppercase();
+        match places(bytes) {
+            Some(_) => Ok(Self(bytes)),
+            None => Err(MoneyError::Currency(code.to_owned())),
+        }
     }
 
     /// The code, three capital letters.
@@ -53,10 +56,27 @@ impl Currency {
     /// How many decimal places the minor unit has (ISO 4217): USD 2, JPY 0, KWD 3.
     #[must_use]
     pub fn exponent(&self) -> u32 {
-        iso_currency::Currency::from_code(self.code())
-            .and_then(iso_currency::Currency::exponent)
-            .map_or(2, u32::from)
+        places(self.0).map_or(2, u32::from)
     }
+}
+
+/// The decimal places of the currency with this code, if ISO 4217 knows it.
+fn places(code: [u8; 3]) -> Option<u8> {
+    static PLACES: LazyLock<Vec<Option<u8>>> = LazyLock::new(|| {
+        let letters = || b'A'..=b'Z';
+        let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
+        let known = |code: [u8; 3]| iso_currency::Currency::from_code(std::str::from_utf8(&code).ok()?);
+        codes
+            .map(|code| {
+                known(code)
+                    .map(|known| known.exponent().and_then(|places| u8::try_from(places).ok()).unwrap_or(2))
+            })
+            .collect()
+    });
+    let number = code.iter().try_fold(0, |number, letter| {
+        letter.is_ascii_uppercase().then(|| number * 26 + usize::from(letter - b'A'))
+    })?;
+    PLACES.get(number).copied().flatten()
 }
 
 impl fmt::Display for Currency {
@@ -167,11 +187,49 @@ impl Money {
     }
 }
 
+/// Room for any amount of at most 19 digits and 18 places, its sign, its point, a blank and a code.
+type Buffer = [u8; 32];
+
+impl Money {
+    /// As it is printed, put into `buffer`; none for amounts of so many digits that nobody sees them.
+    fn printed<'a>(&self, buffer: &'a mut Buffer) -> Option<&'a str> {
+        let places = self.amount.scale().max(self.currency.exponent());
+        let digits = u64::try_from(self.amount.mantissa().unsigned_abs()).ok()?;
+        let mut digits = digits.checked_mul(10_u64.checked_pow(places - self.amount.scale())?)?;
+        let mut at = buffer.len() - 4;
+        buffer[at] = b' ';
+        buffer[at + 1..].copy_from_slice(&self.currency.0);
+        let mut written = 0;
+        while digits > 0 || written <= places {
+            if written == places && places > 0 {
+                at = at.checked_sub(1)?;
+                *buffer.get_mut(at)? = b'.';
+            }
+            at = at.checked_sub(1)?;
+            *buffer.get_mut(at)? = b'0' + u8::try_from(digits % 10).ok()?;
+            digits /= 10;
+            written += 1;
+        }
+        if self.amount.is_sign_negative() {
+            at = at.checked_sub(1)?;
+            *buffer.get_mut(at)? = b'-';
+        }
+        std::str::from_utf8(buffer.get(at..)?).ok()
+    }
+}
+
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let places = self.amount.scale().max(self.currency.exponent());
-        let places = usize::try_from(places).unwrap_or(2);
-        write!(f, "{:.places$} {}", self.amount, self.currency)
+        // The zeros are written here: with a precision the library panics at amounts of 29 digits.
+        write!(f, "{}", self.amount)?;
+        let (scale, places) = (self.amount.scale(), self.currency.exponent());
+        if scale == 0 && places > 0 {
+            f.write_str(".")?;
+        }
+        for _ in scale..places {
+            f.write_str("0")?;
+        }
+        write!(f, " {}", self.currency)
     }
 }
 
@@ -191,13 +249,23 @@ impl FromStr for Money {
     }
 }
 
-macro_rules! as_text {
-    ($name:ident) => {
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
+impl Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.printed(&mut Buffer::default()) {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_str(self),
         }
+    }
+}
+
+macro_rules! from_text {
+    ($name:ident) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
@@ -206,8 +274,8 @@ macro_rules! as_text {
         }
     };
 }
-as_text!(Currency);
-as_text!(Money);
+from_text!(Currency);
+from_text!(Money);
 
 #[cfg(test)]
 mod tests {
@@ -225,6 +293,30 @@ mod tests {
         assert_eq!(money("1000 JPY").to_string(), "1000 JPY");
         assert_eq!(money("1.5 KWD").to_string(), "1.500 KWD");
         assert_eq!(money("10.00 USD"), money("10 USD"));
+    }
+
+    #[test]
+    fn in_json_it_stands_as_it_is_printed() {
+        for amount in [
+            "0",
+            "0.1",
+            "-0.05",
+            "10",
+            "10.5000",
+            "-1234567.891",
+            "0.1234",
+            "18446744073709551615",
+            "184467440737095516.15",
+            "18446744073709551616",
+            "-79228162514264337593543950335",
+            "0.0000000000000000000000000001",
+            "123.4567890123456789",
+        ] {
+            for code in ["USD", "JPY", "KWD", "CLF"] {
+                let money = money(&format!("{amount} {code}"));
+                assert_eq!(serde_json::to_string(&money).unwrap(), format!("\"{money}\""));
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
+use super::canon::Canon;
 use super::{Currency, Money, When};
 
 /// The type of a canonical field. The target field fixes the type of a mapping rule.
@@ -53,35 +54,63 @@ pub struct Field {
 }
 
 /// A Rust type that stands for a field type.
-pub trait Typed {
+pub trait Typed: Sized {
     /// The field type.
     const TY: Ty;
     /// Whether this value says nothing and is left out of the JSON form.
     fn absent(&self) -> bool {
         false
     }
+    /// From a converted value; `None` where it is of another type.
+    fn from_canon(value: Canon<'_>) -> Option<Self>;
+    /// What stands in a record that says nothing of the field; `None` where the field is required.
+    fn unsaid() -> Option<Self> {
+        None
+    }
+    /// The field's value, from its slot.
+    fn fill(slot: Option<Canon<'_>>) -> Option<Self> {
+        match slot {
+            Some(value) => Self::from_canon(value),
+            None => Self::unsaid(),
+        }
+    }
 }
 
 macro_rules! typed {
-    ($($rust:ty => $ty:expr),* $(,)?) => {
-        $(impl Typed for $rust { const TY: Ty = $ty; })*
+    ($($rust:ty => $ty:expr, $canon:pat => $value:expr;)*) => {
+        $(impl Typed for $rust {
+            const TY: Ty = $ty;
+            fn from_canon(value: Canon<'_>) -> Option<Self> {
+                match value {
+                    $canon => Some($value),
+                    _ => None,
+                }
+            }
+        })*
     };
 }
+pub(crate) use typed;
 typed! {
-    String => Ty::Text,
-    i64 => Ty::Integer,
-    u64 => Ty::Quantity,
-    Decimal => Ty::Decimal,
-    Money => Ty::Money,
-    When => Ty::Time,
-    Currency => Ty::Currency,
-    Weight => Ty::Weight,
-    Country => Ty::Country,
+    String => Ty::Text, Canon::Text(text) => text.into_owned();
+    i64 => Ty::Integer, Canon::Integer(number) => number;
+    u64 => Ty::Quantity, Canon::Quantity(number) => number;
+    Decimal => Ty::Decimal, Canon::Decimal(number) => number;
+    Money => Ty::Money, Canon::Money(money) => money;
+    When => Ty::Time, Canon::Time(when) => when;
+    Currency => Ty::Currency, Canon::Currency(code) => code;
+    Weight => Ty::Weight, Canon::Decimal(grams) => Self(grams);
+    Country => Ty::Country, Canon::Text(code) => Self(code.into_owned());
 }
 impl Typed for bool {
     const TY: Ty = Ty::Bool;
     fn absent(&self) -> bool {
         !*self
+    }
+    fn from_canon(value: Canon<'_>) -> Option<Self> {
+        if let Canon::Bool(yes) = value { Some(yes) } else { None }
+    }
+    fn unsaid() -> Option<Self> {
+        Some(false)
     }
 }
 impl<T: Typed> Typed for Option<T> {
@@ -89,17 +118,37 @@ impl<T: Typed> Typed for Option<T> {
     fn absent(&self) -> bool {
         self.is_none()
     }
+    fn from_canon(value: Canon<'_>) -> Option<Self> {
+        T::from_canon(value).map(Some)
+    }
+    fn unsaid() -> Option<Self> {
+        Some(None)
+    }
 }
 impl<T: Typed> Typed for Vec<T> {
     const TY: Ty = Ty::List(&T::TY);
     fn absent(&self) -> bool {
         self.is_empty()
     }
+    fn from_canon(value: Canon<'_>) -> Option<Self> {
+        let Canon::List(items) = value else { return None };
+        items.into_iter().map(T::from_canon).collect()
+    }
+    fn unsaid() -> Option<Self> {
+        Some(Self::new())
+    }
 }
 impl Typed for BTreeMap<String, String> {
     const TY: Ty = Ty::Extra;
     fn absent(&self) -> bool {
         self.is_empty()
+    }
+    fn from_canon(value: Canon<'_>) -> Option<Self> {
+        let Canon::Extra(entries) = value else { return None };
+        entries.into_iter().map(|(name, value)| Some((name, String::from_canon(value)?))).collect()
+    }
+    fn unsaid() -> Option<Self> {
+        Some(Self::new())
     }
 }
 
@@ -147,9 +196,25 @@ macro_rules! record {
                     doc: concat!($($odoc),*),
                 }, )*)?
             ];
+
+            /// The record of these values, one for each of [`Self::FIELDS`].
+            ///
+            /// # Errors
+            /// The name of the first field that is required and missing, or whose value is of another type.
+            pub fn assemble(slots: &mut $crate::canonical::canon::Slots<'_>) -> Result<Self, &'static str> {
+                use $crate::canonical::schema::{Typed, plain};
+                Ok(Self {
+                    $($( $rfield: Typed::fill(slots.next().flatten()).ok_or(plain(stringify!($rfield)))?, )*)?
+                    $($( $ofield: Typed::fill(slots.next().flatten()).ok_or(plain(stringify!($ofield)))?, )*)?
+                })
+            }
         }
         impl $crate::canonical::schema::Typed for $name {
             const TY: $crate::canonical::schema::Ty = $crate::canonical::schema::Ty::Record($name::FIELDS);
+            fn from_canon(value: $crate::canonical::canon::Canon<'_>) -> Option<Self> {
+                let $crate::canonical::canon::Canon::Record(values) = value else { return None };
+                Self::assemble(&mut values.into_iter()).ok()
+            }
         }
     };
 }

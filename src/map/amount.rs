@@ -3,7 +3,7 @@
 
 use rust_decimal::Decimal;
 
-use super::condition::number;
+use super::condition::{number, plain};
 use super::convert::{Trouble, short};
 use crate::canonical::Currency;
 
@@ -150,6 +150,11 @@ pub(super) enum Told {
 
 /// Reads an amount with or without a currency's code or sign before or after it.
 pub(super) fn amount(text: &str, mark: Option<char>) -> Result<Amount, Trouble> {
+    if mark != Some(',')
+        && let Some(value) = plain(text.trim())
+    {
+        return Ok(Amount { value, exact: value.scale() > 0, told: Told::Nothing });
+    }
     let (outer, inner) = sign(text);
     let named = |c: char| c.is_alphabetic() || (!c.is_ascii() && !c.is_whitespace() && c != '−') || c == '$';
     let after_name = inner.trim_start_matches(named);

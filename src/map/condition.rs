@@ -91,6 +91,21 @@ impl Cond {
     ) -> Result<bool, Fault> {
         for clause in &self.clauses {
             let holds = match clause {
+                Clause::Test(path, test) if path.is_plain() => match path.lone(spot)? {
+                    Some(node @ Node::List(_)) => {
+                        read(node);
+                        let mut values = Vec::new();
+                        values_of(node, &mut values);
+                        values.retain(|node| said(node, empty));
+                        test.holds(&values)
+                    }
+                    Some(node) => {
+                        read(node);
+                        let values = [node];
+                        test.holds(if said(node, empty) { &values } else { &[] })
+                    }
+                    None => test.holds(&[]),
+                },
                 Clause::Test(path, test) => {
                     let found = path.find(spot)?;
                     for node in &found {
@@ -100,10 +115,7 @@ impl Cond {
                     for node in found {
                         values_of(node, &mut values);
                     }
-                    values.retain(|node| {
-                        !node.is_absent()
-                            && node.text().is_none_or(|text| !empty.iter().any(|word| *word == text))
-                    });
+                    values.retain(|node| said(node, empty));
                     test.holds(&values)
                 }
                 Clause::Any(conds) => any(conds, |cond| cond.holds(spot, empty, read))?,
@@ -115,6 +127,11 @@ impl Cond {
         }
         Ok(true)
     }
+}
+
+/// Whether it is there and is none of the words that count as absent.
+fn said(node: &Node<'_>, empty: &[String]) -> bool {
+    !node.is_absent() && node.text().is_none_or(|text| !empty.iter().any(|word| *word == text))
 }
 
 fn any(conds: &[Cond], mut holds: impl FnMut(&Cond) -> Result<bool, Fault>) -> Result<bool, Fault> {
@@ -231,9 +248,39 @@ fn literal(tree: &Tree) -> Option<Literal> {
     Some(Literal { text, number, time })
 }
 
+/// A number of at most 18 digits, perhaps with a sign and a point: nearly all are.
+pub(super) fn plain(text: &str) -> Option<Decimal> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    if digits.len() > 18 || !digits.first()?.is_ascii_digit() || !digits.last()?.is_ascii_digit() {
+        return None;
+    }
+    let (mut value, mut scale, mut point) = (0_i64, 0_u32, false);
+    for byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                value = value * 10 + i64::from(byte - b'0');
+                scale += u32::from(point);
+            }
+            b'.' if !point => point = true,
+            _ => return None,
+        }
+    }
+    // A zero with a sign keeps it: not here.
+    if negative && value == 0 {
+        return None;
+    }
+    Some(Decimal::new(if negative { -value } else { value }, scale))
+}
+
 /// An exact number, with or without an exponent.
 pub(super) fn number(text: &str) -> Option<Decimal> {
     let text = text.trim();
+    if let Some(found) = plain(text) {
+        return Some(found);
+    }
     let text = text.strip_prefix('+').unwrap_or(text);
     if text.contains(['e', 'E']) {
         return Decimal::from_scientific(text).ok();

@@ -1,9 +1,10 @@
 //! From a value of the payload to a value of a canonical type.
 
+use std::sync::LazyLock;
+
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
-use serde_json::Value;
 
 use crate::canonical::{Currency, Money};
 
@@ -77,13 +78,35 @@ pub(super) fn boolean(text: &str) -> Result<bool, Trouble> {
     }
 }
 
+/// The number of a code of two capital letters.
+fn code_number(code: &str) -> Option<usize> {
+    match code.as_bytes() {
+        [a @ b'A'..=b'Z', b @ b'A'..=b'Z'] => Some(usize::from(a - b'A') * 26 + usize::from(b - b'A')),
+        _ => None,
+    }
+}
+
 /// Two-letter code of a country told by code or English name.
-pub(super) fn country(text: &str) -> Result<String, Trouble> {
+pub(super) fn country(text: &str) -> Result<&'static str, Trouble> {
+    static CODES: LazyLock<Vec<Option<&'static str>>> = LazyLock::new(|| {
+        let mut codes = vec![None; 26 * 26];
+        for country in celes::Country::get_countries() {
+            if let Some(slot) = code_number(country.alpha2).and_then(|at| codes.get_mut(at)) {
+                *slot = Some(country.alpha2);
+            }
+        }
+        codes
+    });
     let text = text.trim();
+    if let Some(code) = code_number(text).and_then(|at| *CODES.get(at)?)
+        && code != "UK"
+    {
+        return Ok(code);
+    }
     let upper = text.to_ascii_uppercase();
     match upper.as_str() {
-        "UK" => return Ok("GB".to_owned()),
-        "XK" => return Ok(upper),
+        "UK" => return Ok("GB"),
+        "XK" => return Ok("XK"),
         _ => {}
     }
     let found = match text.len() {
@@ -91,9 +114,9 @@ pub(super) fn country(text: &str) -> Result<String, Trouble> {
         3 => celes::Country::from_alpha3(&upper).ok(),
         _ => None,
     };
-    let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     found
         .or_else(|| {
+            let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
             let is_name = squeezed.chars().count() > 3 && !squeezed.bytes().all(|byte| byte.is_ascii_digit());
             if is_name { squeezed.parse::<celes::Country>().ok() } else { None }
         })
@@ -102,7 +125,7 @@ pub(super) fn country(text: &str) -> Result<String, Trouble> {
                 .into_iter()
                 .find(|country| country.long_name.eq_ignore_ascii_case(text))
         })
-        .map(|country| country.alpha2.to_owned())
+        .map(|country| country.alpha2)
         .ok_or_else(|| {
             bad(text, "country").help("expected an ISO 3166 code such as US, or a name; or use a look-up")
         })
@@ -252,9 +275,9 @@ pub(super) fn edifact_time(node: &Node<'_>) -> Result<Option<(String, Format)>, 
 }
 
 /// One of `words`.
-pub(super) fn word(text: &str, words: &[&str]) -> Result<Value, Trouble> {
-    if words.contains(&text) {
-        return Ok(Value::String(text.to_owned()));
+pub(super) fn word(text: &str, words: &[&'static str]) -> Result<&'static str, Trouble> {
+    if let Some(word) = words.iter().find(|word| **word == text) {
+        return Ok(word);
     }
     let mut trouble =
         Trouble::new("unknown_word", format!("`{}` is none of {}", short(text), words.join(", ")));
@@ -332,7 +355,7 @@ mod tests {
             ("Canada", "CA"),
             ("XK", "XK"),
         ] {
-            assert_eq!(country(text), Ok(code.to_owned()), "{text}");
+            assert_eq!(country(text), Ok(code), "{text}");
         }
         assert!(country("Atlantis").is_err() && country("ZZ").is_err());
     }

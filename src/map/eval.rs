@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
-use serde_json::{Map, Value};
 
 use crate::canonical::schema::Ty;
-use crate::canonical::{Currency, When};
+use crate::canonical::{Canon, Currency, When};
 
 use super::condition::{Cond, number};
 use super::convert::Trouble;
@@ -56,9 +57,9 @@ pub(super) struct Eval<'p, 'n> {
     pub budget: Cell<u64>,
     pub errors: RefCell<Vec<RecordError>>,
     /// Where in the payload we are, for messages: path and number of each row.
-    pub labels: RefCell<Vec<String>>,
+    pub labels: RefCell<Vec<Label>>,
     /// The fact's rule.
-    pub rule: RefCell<String>,
+    pub rule: Cell<&'p str>,
     pub trace: Option<&'p Trace>,
 }
 
@@ -70,13 +71,34 @@ pub(super) struct Settings<'p> {
     pub zones: &'p BTreeMap<String, TimeZone>,
 }
 
+/// Where in the payload we are: put to words only when there is something to say.
+#[derive(Debug, Clone)]
+pub(super) enum Label {
+    Text(String),
+    /// The path's value.
+    At(Arc<str>),
+    /// An item of the path's list, from 1.
+    Item(Arc<str>, usize),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::At(path) => f.write_str(path),
+            Self::Item(path, number) => write!(f, "{path} item {number}"),
+        }
+    }
+}
+
 /// Marks that an error was reported.
 #[derive(Debug)]
 pub(super) struct Failed;
 
 /// What a block of fields gives.
-pub(super) struct Filled {
-    pub fields: Map<String, Value>,
+pub(super) struct Filled<'n> {
+    /// By the slots of the block's fields.
+    pub values: Vec<Option<Canon<'n>>>,
     /// Whether any value came from the payload, not from the mapping alone.
     pub told: bool,
 }
@@ -102,7 +124,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             budget: Cell::new(BUDGET),
             errors: RefCell::default(),
             labels: RefCell::default(),
-            rule: RefCell::default(),
+            rule: Cell::new(""),
             trace,
         }
     }
@@ -137,6 +159,32 @@ impl<'p, 'n> Eval<'p, 'n> {
         Ok(found)
     }
 
+    /// The first value at the path that is not absent.
+    pub fn said(&self, path: &Path, here: &Here<'_, 'n>) -> Result<Option<&'n Node<'n>>, Trouble> {
+        if path.is_plain() && self.trace.is_none() {
+            let found = path.lone(&self.spot(here)).map_err(|fault| trouble_of(path, fault))?;
+            return Ok(found.filter(|node| !node.is_absent()));
+        }
+        Ok(self.find(path, here)?.into_iter().find(|node| !node.is_absent()))
+    }
+
+    /// The first text at the path that is not absent.
+    pub fn text_said(&self, path: &Path, here: &Here<'_, 'n>) -> Result<Option<Cow<'n, str>>, Trouble> {
+        if path.is_plain() {
+            return Ok(self.said(path, here)?.and_then(Node::text));
+        }
+        Ok(self.find(path, here)?.into_iter().filter(|node| !node.is_absent()).find_map(Node::text))
+    }
+
+    /// The first text at the path.
+    pub fn text_at(&self, path: &Path, here: &Here<'_, 'n>) -> Result<Option<Cow<'n, str>>, Trouble> {
+        if path.is_plain() && self.trace.is_none() {
+            let found = path.lone(&self.spot(here)).map_err(|fault| trouble_of(path, fault))?;
+            return Ok(found.and_then(Node::text));
+        }
+        Ok(self.find(path, here)?.into_iter().find_map(Node::text))
+    }
+
     pub fn holds(&self, cond: Option<&Cond>, here: &Here<'_, 'n>) -> Result<bool, Trouble> {
         let Some(cond) = cond else { return Ok(true) };
         let read = |node: &Node<'_>| {
@@ -155,20 +203,20 @@ impl<'p, 'n> Eval<'p, 'n> {
 
     /// Reports `trouble` with `field` (`lines.sku`) at `loc`.
     pub fn fail(&self, field: &str, loc: &Loc, trouble: Trouble) -> Failed {
-        let rule = self.rule.borrow();
         let dotted = |a: &str, b: &str| match (a, b) {
             ("", b) => b.to_owned(),
             (a, "") => a.to_owned(),
             (a, b) => format!("{a}.{b}"),
         };
-        let name = dotted(&rule, field);
+        let name = dotted(self.rule.get(), field);
         let cause = match &trouble.word {
             Some(word) => format!("{}:{}:{}:{}", trouble.kind, self.name, field, super::convert::short(word)),
             None if name.is_empty() => format!("{}:{}", trouble.kind, self.name),
             None => format!("{}:{}:{name}", trouble.kind, self.name),
         };
         let labels = self.labels.borrow();
-        let at = if labels.is_empty() { String::new() } else { format!(" (at {})", labels.join(", ")) };
+        let around: Vec<String> = labels.iter().map(Label::to_string).collect();
+        let at = if labels.is_empty() { String::new() } else { format!(" (at {})", around.join(", ")) };
         let name = if name.is_empty() { String::new() } else { format!(" {name}:") };
         let mut errors = self.errors.borrow_mut();
         if errors.len() < MAX_ERRORS {
@@ -203,7 +251,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             let mut keyed = Vec::with_capacity(stacks.len());
             for stack in stacks {
                 let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
-                let key = self.find(&sort.by, &inner)?.into_iter().find_map(Node::text).map(Cow::into_owned);
+                let key = self.text_at(&sort.by, &inner)?.map(Cow::into_owned);
                 keyed.push((key, stack));
             }
             keyed.sort_by(|(a, _), (b, _)| {
@@ -258,8 +306,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             let inner = Here { rows: &stack.rows, number: stack.number, group: &[], ..*here };
             let mut key = Vec::new();
             for path in &source.group {
-                let found = self.find(path, &inner)?;
-                key.push(found.into_iter().find_map(Node::text).map(Cow::into_owned));
+                key.push(self.text_at(path, &inner)?.map(Cow::into_owned));
             }
             let at = *places.entry(key).or_insert(groups.len());
             match groups.get_mut(at) {
@@ -271,15 +318,17 @@ impl<'p, 'n> Eval<'p, 'n> {
     }
 
     /// The fields of a block at `here`. All mistakes of it are reported, not only the first.
-    pub fn block(&self, block: &Block, here: &Here<'_, 'n>, alone: bool) -> Result<Filled, Failed> {
-        let mut filled = Filled { fields: Map::new(), told: false };
+    pub fn block(&self, block: &Block, here: &Here<'_, 'n>, alone: bool) -> Result<Filled<'n>, Failed> {
+        let mut filled = Filled { values: vec![None; block.size], told: false };
         let mut missing = Vec::new();
         let mut failed = false;
         for field in &block.fields {
             match self.field(field, here) {
                 Ok(Some(value)) => {
                     filled.told |= !is_const(&field.plan);
-                    filled.fields.insert(field.name.clone(), value);
+                    if let Some(slot) = filled.values.get_mut(field.slot) {
+                        *slot = Some(value);
+                    }
                 }
                 Ok(None) => {
                     if field.required {
@@ -320,7 +369,7 @@ impl<'p, 'n> Eval<'p, 'n> {
         }
     }
 
-    fn field(&self, field: &FieldPlan, here: &Here<'_, 'n>) -> Result<Option<Value>, Failed> {
+    fn field(&self, field: &FieldPlan, here: &Here<'_, 'n>) -> Result<Option<Canon<'n>>, Failed> {
         if let Some(trace) = self.trace {
             trace.begin_field();
         }
@@ -347,18 +396,18 @@ impl<'p, 'n> Eval<'p, 'n> {
         field: &FieldPlan,
         plan: &RecordPlan,
         here: &Here<'_, 'n>,
-    ) -> Result<Option<Value>, Failed> {
+    ) -> Result<Option<Canon<'n>>, Failed> {
         let fail = |trouble| self.fail(&field.full, &field.loc, trouble);
         if !self.holds(plan.when.as_ref(), here).map_err(fail)? {
             return Ok(None);
         }
         let mut rows = here.rows.to_vec();
-        let mut from = String::new();
+        let mut from = None;
         if !plan.from.is_empty() {
             let mut base = None;
             for path in &plan.from {
-                from = path.to_string();
-                base = self.find(path, here).map_err(fail)?.into_iter().find(|node| !node.is_absent());
+                from = Some(path);
+                base = self.said(path, here).map_err(fail)?;
                 if base.is_some() {
                     break;
                 }
@@ -367,9 +416,9 @@ impl<'p, 'n> Eval<'p, 'n> {
             rows.push(base);
         }
         let inner = Here { rows: &rows, ..*here };
-        let row_label = if plan.from.is_empty() { None } else { Some(self.label_text(from)) };
+        let row_label = from.map(|path| self.put_label(Label::At(path.shared())));
         if let Some(trace) = self.trace {
-            trace.enter(field.name.clone());
+            trace.enter(field.name.to_owned());
         }
         let filled = self.block(&plan.block, &inner, true);
         if let Some(trace) = self.trace {
@@ -379,7 +428,7 @@ impl<'p, 'n> Eval<'p, 'n> {
             self.labels.borrow_mut().truncate(label);
         }
         let filled = filled?;
-        Ok(filled.told.then_some(Value::Object(filled.fields)))
+        Ok(filled.told.then_some(Canon::Record(filled.values)))
     }
 
     fn rows(
@@ -387,7 +436,7 @@ impl<'p, 'n> Eval<'p, 'n> {
         field: &FieldPlan,
         parts: &[RowsPlan],
         here: &Here<'_, 'n>,
-    ) -> Result<Option<Value>, Failed> {
+    ) -> Result<Option<Canon<'n>>, Failed> {
         let mut out = Vec::new();
         let mut failed = false;
         for part in parts {
@@ -406,7 +455,7 @@ impl<'p, 'n> Eval<'p, 'n> {
                     trace.enter(format!("{}[{}]", field.name, out.len()));
                 }
                 match self.block(&part.block, &inner, alone) {
-                    Ok(filled) if filled.told || !alone => out.push(Value::Object(filled.fields)),
+                    Ok(filled) if filled.told || !alone => out.push(Canon::Record(filled.values)),
                     Ok(_) => {}
                     Err(Failed) => failed = true,
                 }
@@ -418,16 +467,16 @@ impl<'p, 'n> Eval<'p, 'n> {
                 }
             }
         }
-        if failed { Err(Failed) } else { Ok((!out.is_empty()).then_some(Value::Array(out))) }
+        if failed { Err(Failed) } else { Ok((!out.is_empty()).then_some(Canon::List(out))) }
     }
 
     /// Notes the row for messages; gives what to truncate the labels to afterwards.
     pub fn label(&self, each: Option<&Path>, number: usize) -> Option<usize> {
-        Some(self.label_text(format!("{} item {}", each?, number + 1)))
+        Some(self.put_label(Label::Item(each?.shared(), number + 1)))
     }
 
-    /// The same with a text of its own.
-    pub fn label_text(&self, label: String) -> usize {
+    /// The same with a label of its own.
+    pub fn put_label(&self, label: Label) -> usize {
         let mut labels = self.labels.borrow_mut();
         let before = labels.len();
         labels.push(label);
@@ -439,13 +488,13 @@ impl<'p, 'n> Eval<'p, 'n> {
         field: &FieldPlan,
         rules: &[(String, Rule)],
         here: &Here<'_, 'n>,
-    ) -> Result<Option<Value>, Failed> {
-        let mut out = Map::new();
+    ) -> Result<Option<Canon<'n>>, Failed> {
+        let mut out = Vec::new();
         let mut failed = false;
         for (name, rule) in rules {
             match self.scalar(rule, Ty::Text, here) {
                 Ok(Some(value)) => {
-                    out.insert(name.clone(), value);
+                    out.push((name.clone(), value));
                 }
                 Ok(None) => {}
                 Err(trouble) => {
@@ -454,7 +503,7 @@ impl<'p, 'n> Eval<'p, 'n> {
                 }
             }
         }
-        if failed { Err(Failed) } else { Ok((!out.is_empty()).then_some(Value::Object(out))) }
+        if failed { Err(Failed) } else { Ok((!out.is_empty()).then_some(Canon::Extra(out))) }
     }
 }
 

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
-use crate::canonical::Body;
 use crate::canonical::fact::Header;
+use crate::canonical::{Body, Canon};
 use crate::config::sources::Sources;
 use crate::diagnostic::Diagnostic;
 
 use super::compile;
 use super::convert::Trouble;
-use super::eval::{Eval, Here, Settings};
+use super::eval::{Eval, Here, Label, Settings};
 use super::node::{Node, ParseError};
 use super::path::Path;
 use super::program::{FactRule, Program};
@@ -112,7 +110,7 @@ impl Inbound {
         Loc { file: format!("mappings/{}.in.toml", self.program.name).into(), line: 1, column: 1 }
     }
 
-    fn message(&self, eval: &Eval<'_, '_>, facts: &mut Vec<MappedFact>) {
+    fn message<'p>(&'p self, eval: &Eval<'p, '_>, facts: &mut Vec<MappedFact>) {
         let root = Here { record: eval.root, rows: &[], number: 0, group: &[] };
         match self.records(eval, &root) {
             Err(trouble) => {
@@ -121,7 +119,8 @@ impl Inbound {
             Ok(None) => self.no_record(eval, &root),
             Ok(Some((path, records))) => {
                 for (number, record) in records.into_iter().enumerate() {
-                    let label = path.several().then(|| eval.label_text(self.label(path, number, record)));
+                    let label =
+                        path.several().then(|| eval.put_label(Label::Text(self.label(path, number, record))));
                     self.record(eval, record, facts);
                     if let Some(label) = label {
                         eval.labels.borrow_mut().truncate(label);
@@ -211,7 +210,7 @@ impl Inbound {
         }
     }
 
-    fn record<'n>(&self, eval: &Eval<'_, 'n>, record: &'n Node<'n>, facts: &mut Vec<MappedFact>) {
+    fn record<'p, 'n>(&'p self, eval: &Eval<'p, 'n>, record: &'n Node<'n>, facts: &mut Vec<MappedFact>) {
         let here = Here { record, rows: &[], number: 0, group: &[] };
         if let Node::List(items) = record {
             let trouble = Trouble::new("list", format!("the record is a list of {}", items.len()));
@@ -228,9 +227,9 @@ impl Inbound {
         }
         let (facts_before, errors_before) = (facts.len(), eval.errors.borrow().len());
         for rule in &self.program.facts {
-            eval.rule.replace(rule.name.clone());
+            eval.rule.set(&rule.name);
             fact(eval, rule, &here, facts);
-            eval.rule.replace(String::new());
+            eval.rule.set("");
         }
         if facts.len() > facts_before || eval.errors.borrow().len() > errors_before {
             return;
@@ -283,7 +282,7 @@ fn fact<'n>(eval: &Eval<'_, 'n>, rule: &FactRule, here: &Here<'_, 'n>, facts: &m
             trace.fact(&rule.name, &rule.loc, None);
         }
         if let Ok(filled) = eval.block(&rule.block, &inner, false) {
-            match assemble(rule, filled.fields) {
+            match assemble(rule, filled.values) {
                 Ok(fact) => facts.push(fact),
                 Err(message) => fail(Trouble::new("internal", message)),
             }
@@ -294,17 +293,11 @@ fn fact<'n>(eval: &Eval<'_, 'n>, rule: &FactRule, here: &Here<'_, 'n>, facts: &m
     }
 }
 
-fn assemble(rule: &FactRule, fields: Map<String, Value>) -> Result<MappedFact, String> {
-    let (mut header, mut body) = (Map::new(), Map::new());
-    for (name, value) in fields {
-        if Header::FIELDS.iter().any(|field| field.name == name) {
-            header.insert(name, value);
-        } else {
-            body.insert(name, value);
-        }
-    }
-    body.insert("is".to_owned(), Value::String(rule.kind.kind.0.to_owned()));
-    let header = serde_json::from_value(Value::Object(header)).map_err(|error| error.to_string())?;
-    let body: Body = serde_json::from_value(Value::Object(body)).map_err(|error| error.to_string())?;
+fn assemble(rule: &FactRule, values: Vec<Option<Canon<'_>>>) -> Result<MappedFact, String> {
+    let mut slots = values.into_iter();
+    let wrong = |field: &str| format!("`{field}` is of another type than its field");
+    // The fields of the kind come before those of the header.
+    let body = Body::assemble(rule.kind.kind, &mut slots).map_err(wrong)?;
+    let header = Header::assemble(&mut slots).map_err(wrong)?;
     Ok(MappedFact { rule: rule.name.clone(), header, body })
 }

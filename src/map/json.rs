@@ -11,7 +11,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node<'_>, ParseError> {
         problem(bytes, error.valid_up_to(), "the bytes are no UTF-8; expected JSON in UTF-8".to_owned())
     })?;
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let mut reader = Reader { text, at: start };
+    let mut reader =
+        Reader { text, at: start, items: Vec::with_capacity(16), entries: Vec::with_capacity(64) };
     let node = reader.value(0)?;
     reader.blank();
     if reader.at < text.len() {
@@ -31,6 +32,10 @@ pub(super) fn problem(bytes: &[u8], byte: usize, message: String) -> ParseError 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// Items of the lists and entries of the objects that are not yet closed: each list and each object takes its own
+    /// from the end, in one piece.
+    items: Vec<Node<'a>>,
+    entries: Vec<(Cow<'a, str>, Node<'a>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -89,19 +94,20 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, depth: usize) -> Result<Node<'a>, ParseError> {
         self.enter(depth)?;
-        let mut items = Vec::new();
         if self.peek() == Some(b']') {
             self.at += 1;
-            return Ok(Node::List(items));
+            return Ok(Node::List(Vec::new()));
         }
+        let first = self.items.len();
         loop {
-            items.push(self.value(depth + 1)?);
+            let item = self.value(depth + 1)?;
+            self.items.push(item);
             self.blank();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
                     self.at += 1;
-                    return Ok(Node::List(items));
+                    return Ok(Node::List(self.items.drain(first..).collect()));
                 }
                 _ => return Err(self.expected("`,` or `]`")),
             }
@@ -110,11 +116,11 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Node<'a>, ParseError> {
         self.enter(depth)?;
-        let mut entries = Vec::new();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Node::Map(entries));
+            return Ok(Node::Map(Vec::new()));
         }
+        let first = self.entries.len();
         loop {
             self.blank();
             if self.peek() != Some(b'"') {
@@ -126,13 +132,14 @@ impl<'a> Reader<'a> {
                 return Err(self.expected("`:`"));
             }
             self.at += 1;
-            entries.push((key, self.value(depth + 1)?));
+            let value = self.value(depth + 1)?;
+            self.entries.push((key, value));
             self.blank();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(Node::Map(without_doubles(entries)));
+                    return Ok(Node::Map(without_doubles(self.entries.drain(first..).collect())));
                 }
                 _ => return Err(self.expected("`,` or `}`")),
             }
@@ -183,6 +190,7 @@ impl<'a> Reader<'a> {
         let mut start = self.at;
         let mut owned: Option<String> = None;
         loop {
+            self.at += plain(&self.text.as_bytes()[self.at..]);
             match self.peek() {
                 None => return Err(self.fail(open, "a text that begins here has no closing `\"`")),
                 Some(b'"') => {
@@ -264,16 +272,7 @@ impl<'a> Reader<'a> {
 
 /// Of keys that come twice the last value, at the place of the first.
 fn without_doubles<'a>(entries: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, Node<'a>)> {
-    let doubled = if entries.len() <= 16 {
-        entries
-            .iter()
-            .enumerate()
-            .any(|(index, (key, _))| entries[..index].iter().any(|(other, _)| other == key))
-    } else {
-        let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_ref()).collect();
-        keys.sort_unstable();
-        keys.windows(2).any(|pair| pair[0] == pair[1])
-    };
+    let doubled = are_doubled(&entries);
     if !doubled {
         return entries;
     }
@@ -288,4 +287,61 @@ fn without_doubles<'a>(entries: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, s
         }
     }
     out
+}
+
+fn are_doubled(entries: &[(Cow<'_, str>, Node<'_>)]) -> bool {
+    /// Above, keys are sorted; below, most objects need no more than one look at a bit for each key.
+    const MANY: usize = 256;
+    if entries.len() > MANY {
+        let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_ref()).collect();
+        keys.sort_unstable();
+        return keys.windows(2).any(|pair| pair[0] == pair[1]);
+    }
+    let before = |at: usize, key: &str| entries[..at].iter().any(|(other, _)| other == key);
+    if entries.len() <= 8 {
+        return entries.iter().enumerate().any(|(at, (key, _))| before(at, key));
+    }
+    let mut seen = [0_u64; 64];
+    entries.iter().enumerate().any(|(at, (key, _))| {
+        let mark = mark(key.as_bytes());
+        let word = &mut seen[usize::from(mark >> 6)];
+        let bit = 1 << (mark & 63);
+        let maybe = *word & bit != 0;
+        *word |= bit;
+        maybe && before(at, key)
+    })
+}
+
+/// Twelve bits that differ for most keys of one object.
+fn mark(key: &[u8]) -> u16 {
+    let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+    let mixed = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29),
+        _ => word(key),
+    };
+    let length = u64::try_from(key.len()).unwrap_or_default();
+    let spread = (mixed ^ length.rotate_left(50)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+    u16::try_from(spread).unwrap_or_default()
+}
+
+/// How many bytes of a text come before a quote, a backslash or a control character; eight are looked at at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = zero(word ^ (ONES * 0x22));
+        let backslash = zero(word ^ (ONES * 0x5c));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let found = quote | backslash | control;
+        if found != 0 {
+            return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or_default();
+        }
+        at += 8;
+    }
+    let rest =
+        bytes[at..].iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count();
+    at + rest
 }

@@ -86,7 +86,7 @@ pub struct Mapped {
 }
 
 /// A fact as a mapping gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MappedFact {
     /// The mapping's rule that made it: `placed`.
     pub rule: String,

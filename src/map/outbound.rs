@@ -319,7 +319,7 @@ impl<'n> Writer<'_, '_, 'n> {
             }
             As::Alpha3 => {
                 let code = convert::country(text)?;
-                let country = celes::Country::from_alpha2(&code)
+                let country = celes::Country::from_alpha2(code)
                     .map_err(|_| Trouble::new("bad_value", format!("`{code}` has no three-letter code")))?;
                 Value::String(country.alpha3.to_owned())
             }

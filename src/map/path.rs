@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
 
@@ -15,10 +17,57 @@ use super::path_text::{Steps, start_of};
 /// A path, read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    text: String,
+    text: Arc<str>,
     start: Start,
     steps: Vec<Step>,
+    /// Whether it leads to one value at most: through keys and numbered items alone.
+    plain: bool,
+    hints: Hints,
 }
+
+/// Where each key of a path stood in its object the last time: payloads of one partner have one shape.
+#[derive(Debug)]
+struct Hints(Box<[AtomicUsize]>);
+
+impl Hints {
+    fn of(steps: &[Step]) -> Self {
+        Self(steps.iter().map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    /// The value of `key`: first where it was last.
+    fn get<'n>(
+        &self,
+        step: usize,
+        entries: &'n [(Cow<'n, str>, Node<'n>)],
+        key: &str,
+    ) -> Option<&'n Node<'n>> {
+        let hint = self.0.get(step);
+        if let Some((name, node)) = hint.and_then(|hint| entries.get(hint.load(Ordering::Relaxed)))
+            && name == key
+        {
+            return Some(node);
+        }
+        let at = entries.iter().position(|(name, _)| name == key)?;
+        if let Some(hint) = hint {
+            hint.store(at, Ordering::Relaxed);
+        }
+        entries.get(at).map(|(_, node)| node)
+    }
+}
+
+impl Clone for Hints {
+    fn clone(&self) -> Self {
+        Self(self.0.iter().map(|_| AtomicUsize::new(0)).collect())
+    }
+}
+
+impl PartialEq for Hints {
+    /// What was seen is no part of the path.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for Hints {}
 
 /// Where a path starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,12 +179,50 @@ impl Path {
         if start == Start::Group && !matches!(steps.as_slice(), [] | [Step::All]) {
             return Err(fail("`$group` stands alone, as `each = \"$group\"`".to_owned()));
         }
-        Ok(Self { text: trimmed.to_owned(), start, steps })
+        let plain = steps.iter().all(|step| matches!(step, Step::Key(_) | Step::Index(_) | Step::RowNumber));
+        let hints = Hints::of(&steps);
+        Ok(Self { text: trimmed.into(), start, steps, plain, hints })
     }
 
     /// Where it starts.
     pub(crate) fn start(&self) -> Start {
         self.start
+    }
+
+    /// Its text, shared.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
+    /// Whether it leads to one value at most: then [`Path::lone`] finds it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// The one value to which a plain path leads from `spot`.
+    pub(crate) fn lone<'n>(&self, spot: &Spot<'_, 'n>) -> Result<Option<&'n Node<'n>>, Fault> {
+        let mut node = self.base(spot);
+        charge(spot)?;
+        for (number, step) in self.steps.iter().enumerate() {
+            let next = match step {
+                Step::Key(key) => match node {
+                    Node::Map(entries) => self.hints.get(number, entries, key),
+                    Node::List(items) => {
+                        let list = self.up_to(self.steps.get(number..).unwrap_or_default());
+                        return Err(Fault::Through { list, items: items.len() });
+                    }
+                    Node::Str(_) if key == "1" => Some(node),
+                    _ => None,
+                },
+                Step::Index(at) => item(node, *at),
+                Step::RowNumber => node.items().and_then(|items| items.get(spot.number)),
+                Step::AnyKey | Step::AnyDepth | Step::All | Step::Only { .. } => None,
+            };
+            let Some(next) = next else { return Ok(None) };
+            node = next;
+            charge(spot)?;
+        }
+        Ok(Some(node))
     }
 
     /// Whether it may give several values (`[*]`).
@@ -178,6 +265,9 @@ impl Path {
 
     /// All values to which the path leads from `spot`.
     pub(crate) fn find<'n>(&self, spot: &Spot<'_, 'n>) -> Result<Vec<&'n Node<'n>>, Fault> {
+        if self.plain {
+            return Ok(self.lone(spot)?.into_iter().collect());
+        }
         let mut found = Vec::new();
         let mut trail = Vec::new();
         let mut walk = Walk { path: self, spot, visit: &mut |node, _: &[&'n Node<'n>]| found.push(node) };
@@ -403,7 +493,7 @@ impl Path {
         // Within a filter the steps are not the path's own: then its whole text must do.
         let Some(taken) = self.steps.len().checked_sub(left.len()).filter(|at| self.steps[*at..] == *left)
         else {
-            return self.text.clone();
+            return self.text.to_string();
         };
         let text = written(text, &self.steps[..taken]);
         if text.is_empty() { ".".to_owned() } else { text }

@@ -52,11 +52,15 @@ pub(super) struct FactRule {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Block {
     pub fields: Vec<FieldPlan>,
+    /// How many fields the record has: those of the kind, then those of the header.
+    pub size: usize,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct FieldPlan {
-    pub name: String,
+    pub name: &'static str,
+    /// The field's number in its record.
+    pub slot: usize,
     /// With the names around it: `lines.sku`.
     pub full: Arc<str>,
     pub ty: Ty,
@@ -174,6 +178,17 @@ pub(super) struct Mods {
     pub formats: Vec<Format>,
     pub zone: Option<TimeZone>,
     pub zone_from: Option<Path>,
+}
+
+impl Mods {
+    /// Whether the text stays as it is until its conversion.
+    pub fn is_plain(&self) -> bool {
+        self.split.is_none()
+            && !(self.lower || self.upper)
+            && self.prefix.is_none()
+            && self.suffix.is_none()
+            && self.lookup.is_none()
+    }
 }
 
 /// Of what a bare number counts.

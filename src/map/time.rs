@@ -171,6 +171,9 @@ pub(super) fn write(when: &When, format: &Format, zone: Option<&TimeZone>) -> Op
 
 fn rfc3339(text: &str, zone: Option<&TimeZone>) -> Result<When, TimeFault> {
     static PARSER: DateTimeParser = DateTimeParser::new();
+    if let Some(when) = When::plain(text) {
+        return Ok(when);
+    }
     if let Some(inner) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
         return json_date(inner);
     }

@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use crate::canonical::Canon;
+
 use super::eval::{Eval, Failed, Here};
 use super::node::Node;
 use super::path::Path;
@@ -110,7 +112,7 @@ impl Trace {
         eval: &Eval<'_, 'n>,
         field: &FieldPlan,
         here: &Here<'_, 'n>,
-        outcome: &Result<Option<Value>, Failed>,
+        outcome: &Result<Option<Canon<'_>>, Failed>,
     ) {
         let value = outcome.as_ref().ok().and_then(Option::as_ref);
         let key = address(field);
@@ -139,12 +141,11 @@ impl Trace {
             return;
         }
         let around = self.around.borrow();
-        let name =
-            around.iter().map(String::as_str).chain([field.name.as_str()]).collect::<Vec<_>>().join(".");
+        let name = around.iter().map(String::as_str).chain([field.name]).collect::<Vec<_>>().join(".");
         let loc = (!matches!(field.plan, Plan::Unset)).then(|| field.loc.clone());
         if let Some(fact) = self.facts.borrow_mut().last_mut() {
             let sources = self.sources.take();
-            fact.fields.push(FieldTrace { name, loc, sources, value: value.cloned(), why });
+            fact.fields.push(FieldTrace { name, loc, sources, value: value.map(Canon::to_json), why });
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Converts a value on its way to a canonical type, with what the rule says of units, currencies and zones.
 
+use std::borrow::Cow;
+
 use rust_decimal::Decimal;
-use serde_json::Value;
 
 use crate::canonical::schema::Ty;
-use crate::canonical::{Currency, Money, When};
+use crate::canonical::{Canon, Currency, Money, When};
 
 use super::convert::{self, MoneyForm, Trouble, short};
 use super::eval::{Eval, Here};
@@ -16,19 +17,28 @@ impl<'n> Eval<'_, 'n> {
     /// The value as the canonical type `ty`; `None` where the text stands for nothing.
     pub fn convert(
         &self,
-        val: &Val<'n>,
+        val: Val<'n>,
         ty: Ty,
         mods: &Mods,
         here: &Here<'_, 'n>,
-    ) -> Result<Option<Value>, Trouble> {
+    ) -> Result<Option<Canon<'n>>, Trouble> {
         if ty == Ty::Money {
-            return Ok(Some(Value::String(signed(self.money(val, mods, here)?, mods).to_string())));
+            return Ok(Some(Canon::Money(signed(self.money(&val, mods, here)?, mods))));
+        }
+        if ty == Ty::Text && !(mods.abs || mods.negate) {
+            match val {
+                Val::Text(text) | Val::Num(text) => return Ok(Some(Canon::Text(text))),
+                Val::Bool(yes) => {
+                    return Ok(Some(Canon::Text(Cow::Borrowed(if yes { "true" } else { "false" }))));
+                }
+                Val::Node(_) => {}
+            }
         }
         let Some(text) = val.text() else {
-            let Val::Node(node) = val else { return Ok(None) };
+            let Val::Node(node) = &val else { return Ok(None) };
             if let (Ty::Time, Some((text, format))) = (ty, convert::edifact_time(node)?) {
                 let mods = Mods { formats: vec![format], ..mods.clone() };
-                return Ok(self.instant(&text, &mods, here)?.map(|when| Value::String(when.to_string())));
+                return Ok(self.instant(&text, &mods, here)?.map(Canon::Time));
             }
             return Err(no_scalar(node));
         };
@@ -47,21 +57,19 @@ impl<'n> Eval<'_, 'n> {
         let mark = if flipped.is_some() { None } else { decimal };
         let text = flipped.as_deref().unwrap_or(text);
         Ok(Some(match ty {
-            Ty::Integer => Value::from(convert::integer(text, mark)?),
-            Ty::Quantity => Value::from(convert::quantity(text, mark)?),
-            Ty::Decimal => Value::String(convert::decimal(text, mark)?.normalize().to_string()),
-            Ty::Bool => Value::Bool(convert::boolean(text)?),
-            Ty::Country => Value::String(convert::country(text)?),
-            Ty::Currency => Value::String(convert::currency(text)?.to_string()),
-            Ty::Word(words) => convert::word(text.trim(), words)?,
-            Ty::Weight => {
-                Value::String(convert::weight(text, self.weight_unit(mods, here)?, mark)?.to_string())
-            }
+            Ty::Integer => Canon::Integer(convert::integer(text, mark)?),
+            Ty::Quantity => Canon::Quantity(convert::quantity(text, mark)?),
+            Ty::Decimal => Canon::Decimal(convert::decimal(text, mark)?.normalize()),
+            Ty::Bool => Canon::Bool(convert::boolean(text)?),
+            Ty::Country => Canon::Text(Cow::Borrowed(convert::country(text)?)),
+            Ty::Currency => Canon::Currency(convert::currency(text)?),
+            Ty::Word(words) => Canon::Text(Cow::Borrowed(convert::word(text.trim(), words)?)),
+            Ty::Weight => Canon::Decimal(convert::weight(text, self.weight_unit(mods, here)?, mark)?),
             Ty::Time => match self.instant(text, mods, here)? {
-                Some(when) => Value::String(when.to_string()),
+                Some(when) => Canon::Time(when),
                 None => return Ok(None),
             },
-            _ => Value::String(text.to_owned()),
+            _ => Canon::Text(Cow::Owned(text.to_owned())),
         }))
     }
 
@@ -69,7 +77,7 @@ impl<'n> Eval<'_, 'n> {
     pub fn instant(&self, text: &str, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<When>, Trouble> {
         let mut from = None;
         if let Some(path) = &mods.zone_from
-            && let Some(name) = self.find(path, here)?.into_iter().find_map(Node::text)
+            && let Some(name) = self.text_at(path, here)?
         {
             from = self.zones.get(name.trim()).cloned().or_else(|| super::time::zone(&name));
             if from.is_none() {
@@ -90,7 +98,7 @@ impl<'n> Eval<'_, 'n> {
 
     fn weight_unit(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Unit>, Trouble> {
         if let Some(path) = &mods.unit_from
-            && let Some(name) = self.find(path, here)?.into_iter().find_map(Node::text)
+            && let Some(name) = self.text_at(path, here)?
         {
             let factor = super::program::grams(&name).ok_or_else(|| {
                 Trouble::new("bad_value", format!("`{}` is no unit of weight", short(&name)))
@@ -128,24 +136,27 @@ impl<'n> Eval<'_, 'n> {
     }
 
     fn currency(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Currency>, Trouble> {
-        let mut why = Vec::new();
         for from in &mods.currency {
             match from {
                 CurrencyFrom::Fixed(code) => return Ok(Some(*code)),
                 CurrencyFrom::Path(path) => {
-                    let found = self.find(path, here)?;
-                    if let Some(code) =
-                        found.into_iter().filter(|node| !node.is_absent()).find_map(Node::text)
-                    {
+                    if let Some(code) = self.text_said(path, here)? {
                         return convert::currency(&code).map(Some);
                     }
-                    why.push(self.why_absent(path, here));
                 }
             }
         }
         if let Some(code) = &self.ctx.currency {
             return convert::currency(code).map(Some);
         }
+        let why: Vec<String> = mods
+            .currency
+            .iter()
+            .filter_map(|from| match from {
+                CurrencyFrom::Path(path) => Some(self.why_absent(path, here)),
+                CurrencyFrom::Fixed(_) => None,
+            })
+            .collect();
         if why.is_empty() {
             return Ok(None);
         }

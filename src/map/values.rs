@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use rust_decimal::Decimal;
-use serde_json::Value;
 
+use crate::canonical::Canon;
 use crate::canonical::schema::Ty;
 
 use super::amount;
@@ -55,7 +55,7 @@ impl<'n> Val<'n> {
 
 impl<'n> Eval<'_, 'n> {
     /// The value of a rule for one value, converted; the default if there is none.
-    pub fn scalar(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Value>, Trouble> {
+    pub fn scalar(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Canon<'n>>, Trouble> {
         if let Source::First(rules) = &rule.source {
             if self.holds(rule.when.as_ref(), here)? {
                 for rule in rules {
@@ -67,7 +67,7 @@ impl<'n> Eval<'_, 'n> {
             return self.default(rule, ty, here);
         }
         match self.one(rule, here)? {
-            Some(val) => match self.convert(&val, ty, &rule.mods, here)? {
+            Some(val) => match self.convert(val, ty, &rule.mods, here)? {
                 Some(value) => Ok(Some(value)),
                 None => self.default(rule, ty, here),
             },
@@ -75,16 +75,16 @@ impl<'n> Eval<'_, 'n> {
         }
     }
 
-    fn default(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Value>, Trouble> {
+    fn default(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Canon<'n>>, Trouble> {
         let Some(text) = &rule.mods.default else { return Ok(None) };
         if text.is_empty() {
-            return Ok(matches!(ty, Ty::Text).then(|| Value::String(String::new())));
+            return Ok(matches!(ty, Ty::Text).then_some(Canon::Text(Cow::Borrowed(""))));
         }
-        self.convert(&literal(Cow::Borrowed(text), &rule.mods), ty, &rule.mods, here)
+        self.convert(literal(Cow::Owned(text.clone()), &rule.mods), ty, &rule.mods, here)
     }
 
     /// A list of texts.
-    pub fn texts(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Value>, Trouble> {
+    pub fn texts(&self, rule: &Rule, ty: Ty, here: &Here<'_, 'n>) -> Result<Option<Canon<'n>>, Trouble> {
         let item_ty = if let Ty::List(item) = ty { *item } else { Ty::Text };
         if let Source::First(rules) = &rule.source {
             if self.holds(rule.when.as_ref(), here)? {
@@ -97,14 +97,14 @@ impl<'n> Eval<'_, 'n> {
         } else {
             let mut out = Vec::new();
             for val in self.many(rule, here)? {
-                out.extend(self.convert(&val, item_ty, &rule.mods, here)?);
+                out.extend(self.convert(val, item_ty, &rule.mods, here)?);
             }
             if !out.is_empty() {
-                return Ok(Some(Value::Array(out)));
+                return Ok(Some(Canon::List(out)));
             }
         }
         let default = rule.mods.default.as_ref().filter(|text| !text.is_empty());
-        Ok(default.map(|text| Value::Array(vec![Value::String(text.clone())])))
+        Ok(default.map(|text| Canon::List(vec![Canon::Text(Cow::Owned(text.clone()))])))
     }
 
     /// The one value of a rule, before conversion.
@@ -114,8 +114,12 @@ impl<'n> Eval<'_, 'n> {
         }
         let raw = match &rule.source {
             Source::Path(path) => {
-                let nodes = chosen(self.find(path, here)?, &rule.mods.after);
-                let found = nodes.into_iter().filter(|node| !node.is_absent()).find_map(Val::of);
+                let found = if rule.mods.after.is_empty() {
+                    self.said(path, here)?.and_then(Val::of)
+                } else {
+                    let nodes = chosen(self.find(path, here)?, &rule.mods.after);
+                    nodes.into_iter().filter(|node| !node.is_absent()).find_map(Val::of)
+                };
                 found.filter(|val| !self.blank(val, &rule.mods)).inspect(|val| self.note(path, val))
             }
             Source::Const(text) => return Ok(Some(literal(Cow::Owned(text.clone()), &rule.mods))),
@@ -148,6 +152,9 @@ impl<'n> Eval<'_, 'n> {
             Source::Expr(formula) => self.expression(formula, here)?.into_iter().next(),
         };
         let Some(val) = raw else { return Ok(None) };
+        if rule.mods.is_plain() {
+            return Ok(Some(val));
+        }
         Ok(Self::treated(val, &rule.mods)?.into_iter().next())
     }
 
@@ -190,6 +197,9 @@ impl<'n> Eval<'_, 'n> {
                 return Ok(one.into_iter().collect());
             }
         };
+        if rule.mods.is_plain() {
+            return Ok(raw);
+        }
         let mut out = Vec::new();
         for val in raw {
             out.extend(Self::treated(val, &rule.mods)?);
@@ -225,12 +235,7 @@ impl<'n> Eval<'_, 'n> {
 
     /// `split`, `take`, case, `prefix`, `suffix`, `lookup`.
     fn treated(val: Val<'n>, mods: &Mods) -> Result<Vec<Val<'n>>, Trouble> {
-        let plain = mods.split.is_none()
-            && !(mods.lower || mods.upper)
-            && mods.prefix.is_none()
-            && mods.suffix.is_none()
-            && mods.lookup.is_none();
-        let Some(text) = val.text().filter(|_| !plain) else { return Ok(vec![val]) };
+        let Some(text) = val.text().filter(|_| !mods.is_plain()) else { return Ok(vec![val]) };
         let mut texts: Vec<String> = match &mods.split {
             Some(by) if !by.is_empty() => {
                 text.split(by.as_str()).map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()

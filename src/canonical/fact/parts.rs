@@ -3,8 +3,8 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::Money;
-use crate::canonical::schema::{Ty, Typed, Weight, record};
+use crate::canonical::schema::{Ty, Typed, Weight, record, typed};
+use crate::canonical::{Canon, Money};
 
 record! {
     /// One line of an order. `quantity` is what was ordered at first; `current` what is wanted now, after edits.
@@ -137,9 +137,7 @@ pub const TRACKING_STATUS: &[&str] = &[
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TrackingStatus(pub String);
-impl Typed for TrackingStatus {
-    const TY: Ty = Ty::Word(TRACKING_STATUS);
-}
+typed! { TrackingStatus => Ty::Word(TRACKING_STATUS), Canon::Text(word) => Self(word.into_owned()); }
 
 /// Words for the state of a dispute.
 pub const DISPUTE_STATUS: &[&str] = &["needs_response", "under_review", "won", "lost", "closed"];
@@ -147,9 +145,7 @@ pub const DISPUTE_STATUS: &[&str] = &["needs_response", "under_review", "won", "
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DisputeStatus(pub String);
-impl Typed for DisputeStatus {
-    const TY: Ty = Ty::Word(DISPUTE_STATUS);
-}
+typed! { DisputeStatus => Ty::Word(DISPUTE_STATUS), Canon::Text(word) => Self(word.into_owned()); }
 
 /// Words for the state of a return.
 pub const RETURN_STATUS: &[&str] =
@@ -158,6 +154,4 @@ pub const RETURN_STATUS: &[&str] =
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReturnStatus(pub String);
-impl Typed for ReturnStatus {
-    const TY: Ty = Ty::Word(RETURN_STATUS);
-}
+typed! { ReturnStatus => Ty::Word(RETURN_STATUS), Canon::Text(word) => Self(word.into_owned()); }

@@ -163,14 +163,15 @@ impl Loaded {
         around: &Around<'_>,
     ) -> Block {
         let mut plans = Vec::new();
-        for field in fields {
+        for (slot, field) in fields.iter().enumerate() {
             let full: Arc<str> = match env.names.split_once('.') {
                 Some((_, outer)) => format!("{outer}.{}", field.name).into(),
                 None => field.name.into(),
             };
             let Some((key, tree)) = table.entry(field.name) else {
                 plans.push(FieldPlan {
-                    name: field.name.to_owned(),
+                    name: field.name,
+                    slot,
                     full,
                     ty: field.ty,
                     required: field.required,
@@ -195,7 +196,8 @@ impl Loaded {
                     _ => false,
                 };
                 plans.push(FieldPlan {
-                    name: field.name.to_owned(),
+                    name: field.name,
+                    slot,
                     full,
                     ty: field.ty,
                     required: field.required || asked,
@@ -205,7 +207,7 @@ impl Loaded {
             }
         }
         self.unknown_fields(table, fields, control, around);
-        Block { fields: plans }
+        Block { fields: plans, size: fields.len() }
     }
 
     fn plan(&self, field: &Field, tree: &Tree, env: &Env, around: &Around<'_>) -> Option<Plan> {
