@@ -56,6 +56,25 @@ async fn a_persons_change_goes_the_whole_way() {
     shop.order("9", "later", "TEA").await;
     shop.until("the old one runs on", async |shop| shop.orders_sent() == 1).await;
 
+    // In a copy of the folder a person looks first at what it would have done.
+    let url = format!("http://{}", shop.running.address);
+    let copy = shop.copy();
+    std::fs::write(copy.path().join(MAPPING), with_net30()).unwrap();
+    let report = tokio::task::spawn_blocking(move || {
+        let config = copy.path().join("config.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crossdock"));
+        command.arg("--config").arg(config).args(["map", "diff", "--json", "--url", &url]).output().unwrap()
+    });
+    let report = report.await.unwrap();
+    assert_eq!(report.status.code(), Some(1), "{}", String::from_utf8_lossy(&report.stderr));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!((&report["messages"], &report["different"]), (&json!(9), &json!(4)), "{report}");
+    assert_eq!(
+        (&report["exceptions_before"], &report["exceptions_after"]),
+        (&json!(5), &json!(1)),
+        "{report}"
+    );
+
     // A good one: what it covers goes on, what it does not cover waits on under the same number.
     shop.edit(MAPPING, &with_net30());
     shop.until("four orders go on", async |shop| shop.orders_sent() == 5).await;

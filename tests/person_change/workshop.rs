@@ -78,6 +78,16 @@ body = """
 expect = [{ fact = "placed", terms = "unpaid", total = "10.00 USD" }]
 "#;
 
+/// The files that people edit.
+const FILES: [&str; 6] = [
+    "config.toml",
+    "connectors/shop/connector.toml",
+    "connectors/depot/connector.toml",
+    "mappings/shop/order.in.toml",
+    "mappings/depot/order.out.toml",
+    "lists/skus.csv",
+];
+
 const SEND: &str = r#"[body]
 reference = "ref"
 
@@ -172,6 +182,15 @@ impl Workshop {
     /// Writes a file as an editor does.
     pub fn edit(&self, path: &str, text: &str) {
         put(self.folder.path(), path, text);
+    }
+
+    /// A copy of the folder, without what the daemon keeps in it.
+    pub fn copy(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for path in FILES {
+            put(copy.path(), path, &std::fs::read_to_string(self.file(path)).unwrap());
+        }
+        copy
     }
 
     pub fn file(&self, path: &str) -> PathBuf {

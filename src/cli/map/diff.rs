@@ -13,7 +13,9 @@ use crate::cli::{check, files};
 use crate::config::{Sources, embedded};
 use crate::connector;
 use crate::diagnostic::Severity;
+use crate::generation::history;
 use crate::map::diff::{Change, Report, Sides};
+use crate::ports::Store;
 use crate::web::mapping::{self, Files};
 use crate::{app, map};
 
@@ -113,10 +115,9 @@ impl Diff {
             return Err(Failure("no daemon runs, and the config is wrong".to_owned()));
         };
         let store = app::storage::look(&world.config.store).await?;
-        let Some(before) = before else {
-            return Err(Failure(
-                "no daemon runs: name an older copy of the folder to compare with, with --against".to_owned(),
-            ));
+        let before = match before {
+            Some(before) => before,
+            None => last_in_force(store.as_ref()).await?,
         };
         let (old, new) = (connector::load(&before).0, connector::load(after).0);
         let sides = Sides { before: &old, after: &new, config: &world.config };
@@ -133,6 +134,20 @@ impl Diff {
         store.close().await?;
         Ok(report)
     }
+}
+
+/// The files of the generation that was in force when the daemon went down.
+async fn last_in_force(store: &dyn Store) -> Result<Sources, Failure> {
+    let known = match history::active(store).await? {
+        Some(entry) => history::sources(store, &entry.generation).await?,
+        None => None,
+    };
+    known.ok_or_else(|| {
+        Failure(
+            "no daemon runs, and the store knows of no generation: name an older copy of the folder with --against"
+                .to_owned(),
+        )
+    })
 }
 
 /// The files of a folder over the shipped ones.
