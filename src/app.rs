@@ -222,7 +222,6 @@ impl Prepared {
         });
         let hooks = web::hooks::routes(door, config.server.max_body);
         let router = web::router(web::WebState {
-            sources: generations.sources(),
             store: store.clone(),
             bus: bus.clone(),
             world,

@@ -148,6 +148,13 @@ impl Generations {
         &self.config
     }
 
+    /// Where the file that is called `path` among the files in force lies on disk; none for a name that no such file can
+    /// have.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<PathBuf> {
+        files::on_disk(&self.sources.load(), &self.config, path)
+    }
+
     /// Changes whenever another generation has come into force.
     #[must_use]
     pub fn told(&self) -> channel::Receiver<u64> {

@@ -27,7 +27,8 @@ pub async fn run(generations: Arc<Generations>, stop: CancellationToken) {
     let bell = Arc::new(Notify::new());
     let mut ears = Ears::new(bell.clone());
     // What is in force was read a moment ago, and may have changed since.
-    let mut seen = if generations.is_current().await { Some(look(&generations).await.0) } else { None };
+    let (first, _) = look(&generations).await;
+    let mut seen = generations.is_current().await.then_some(first);
     while !stop.is_cancelled() {
         let (now, places) = look(&generations).await;
         ears.listen(&places);

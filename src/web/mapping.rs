@@ -9,10 +9,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Shared;
+use super::api::generations;
 use super::error::ApiError;
 use crate::canonical::{AccountId, ClientId};
 use crate::config::{Sources, World, embedded};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::generation::{Change, ChangeError, Outcome};
 use crate::map::diff::{Report, Sides};
 use crate::map::explain::{Explanation, explain};
 use crate::map::show::{self, Shown};
@@ -93,67 +95,72 @@ impl Tried {
     }
 }
 
-/// The files in force.
+/// The files in force; without files of its own the daemon has the shipped ones.
 #[must_use]
 pub fn active(web: &Shared) -> Arc<Sources> {
-    web.generations.as_ref().map_or_else(|| web.sources.clone(), |generations| generations.sources())
+    web.generations.as_ref().map_or_else(|| Arc::new(embedded()), |generations| generations.sources())
 }
 
-/// Writes a mapping or an overlay beside the config, whole or not at all, after its check and its tests. What keeps it
-/// from being written is the answer.
+/// What became of a mapping or an overlay that a person wants in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Activation {
+    /// It was written beside the config and is in force, as this generation.
+    Activated(String),
+    /// It is in force already.
+    Unchanged,
+    /// What was in force stays, because of this.
+    Refused(Vec<String>),
+}
+
+/// Takes a mapping or an overlay: checked whole with everything else, its tests run, written beside the config and put
+/// into force together. `base` is the generation that the person saw.
 ///
 /// # Errors
-/// When the file is none of a mapping, has changed meanwhile, or cannot be written.
-pub async fn put(web: &Shared, which: &Which, file: &str, text: &str) -> Result<Vec<String>, ApiError> {
-    let paths = web.world.load().config.paths.clone();
-    let below = file.strip_prefix("mappings/").filter(|below| {
-        std::path::Path::new(below).extension().is_some_and(|extension| extension == "toml")
-            && !below.contains("..")
-    });
-    let Some(below) = below else { return Err(ApiError::bad(format!("`{file}` is no file of a mapping"))) };
-    let place = paths.root.join(paths.mappings).join(below);
-    let (active, path) = (active(web), file.to_owned());
-    let (which, text, shown) = (which.clone(), text.to_owned(), place.clone());
-    let done = tokio::task::spawn_blocking(move || {
-        let sources = changed(&active, &Files::from([(path.clone(), Some(text.clone()))]));
-        let mut refused: Vec<String> = crate::connector::load(&sources)
-            .1
-            .iter()
-            .filter(|found| found.severity == Severity::Error)
-            .map(ToString::to_string)
-            .collect();
-        for outcome in test::run_tests(&sources, &which.connector, &which.name) {
-            let told = |line: &String| format!("{} {}: {line}", outcome.place, outcome.input);
-            refused.extend(outcome.differences.iter().map(told));
+/// When the file is none of a mapping, cannot be written, or the store cannot be reached.
+pub async fn activate(
+    web: &Shared,
+    file: &str,
+    text: &str,
+    base: Option<String>,
+) -> Result<Activation, ApiError> {
+    let toml = std::path::Path::new(file).extension().is_some_and(|extension| extension == "toml");
+    if !file.starts_with("mappings/") || !toml {
+        return Err(ApiError::bad(format!("`{file}` is no file of a mapping")));
+    }
+    let generations = generations(web)?;
+    let known = generations.sources();
+    if let Some(place) = generations.place(file) {
+        let there = tokio::task::spawn_blocking(move || std::fs::read_to_string(place).ok()).await;
+        let known = known.get(file).filter(|text| embedded().get(file) != Some(text));
+        if there.is_ok_and(|there| there.is_some() && there.as_deref() != known) {
+            let why = "the file on disk is another than the one in force: it was refused, or is just being read. Look at it first";
+            return Ok(Activation::Refused(vec![format!("{file}: {why}")]));
         }
-        if !refused.is_empty() {
-            return Ok(refused);
+    }
+    let change = Change {
+        files: Files::from([(file.to_owned(), Some(text.to_owned()))]),
+        by: Some("console".to_owned()),
+        note: None,
+        base,
+        dry_run: false,
+    };
+    let answer = match generations.propose(change).await {
+        Err(ChangeError::Stale { base, active }) => {
+            let why = format!(
+                "another change came first: the generation is {active} by now, and {base} was compared. Compare it again"
+            );
+            return Ok(Activation::Refused(vec![why]));
         }
-        let known = active.get(&path).filter(|text| embedded().get(&path) != Some(text));
-        let there = std::fs::read_to_string(&place).ok();
-        if there.is_some() && there.as_deref() != known {
-            return Err(std::io::Error::other(
-                "the file has changed since the daemon read it: look at it first",
-            ));
+        answer => answer?,
+    };
+    Ok(match answer.outcome {
+        Outcome::Activated => Activation::Activated(answer.generation),
+        Outcome::Unchanged | Outcome::Checked => Activation::Unchanged,
+        Outcome::Refused => {
+            let errors = answer.problems.iter().filter(|found| found.severity == Severity::Error);
+            Activation::Refused(errors.map(ToString::to_string).collect())
         }
-        write(&place, &text).map(|()| Vec::new())
-    });
-    let done = done.await.map_err(|fault| ApiError::conflict(format!("the mapping broke down: {fault}")))?;
-    done.map_err(|error| ApiError::conflict(format!("{}: {error}", shown.display())))
-}
-
-/// Replaces a file whole.
-fn write(place: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let Some(folder) = place.parent() else { return Err(std::io::Error::other("it lies nowhere")) };
-    std::fs::create_dir_all(folder)?;
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    let beside = folder.join(format!(".{name}.new"));
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, place)?;
-    std::fs::File::open(folder)?.sync_all()
+    })
 }
 
 /// `sources` with `files` changed; one that is taken away is the shipped one again.

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::config::sources::Sources;
 use crate::config::world::World;
 use crate::generation::Generations;
 use crate::ports::{Bus, Clock, Store};
@@ -44,8 +43,6 @@ pub struct WebState {
     pub bus: Arc<dyn Bus>,
     /// The generation in force: accounts, clients, connectors.
     pub world: Arc<ArcSwap<World>>,
-    /// The files of which that was made: connectors, mappings, lists. With `generations`, its own count.
-    pub sources: Arc<Sources>,
     /// The files that people edit, and the way to put changed ones into force; without them nothing can be changed here.
     pub generations: Option<Arc<Generations>>,
     /// Time.
@@ -65,7 +62,6 @@ pub struct Shared {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     world: Arc<ArcSwap<World>>,
-    sources: Arc<Sources>,
     generations: Option<Arc<Generations>>,
     clock: Arc<dyn Clock>,
     metrics: Option<PrometheusHandle>,
@@ -88,14 +84,12 @@ pub type Web = Arc<Shared>;
 
 /// All routes of the daemon.
 pub fn router(state: WebState) -> Router {
-    let WebState { store, bus, world, sources, generations, clock, metrics, hooks, leaving, shutdown } =
-        state;
+    let WebState { store, bus, world, generations, clock, metrics, hooks, leaving, shutdown } = state;
     let listeners = Arc::new(Semaphore::new(events::LISTENERS));
     let web: Web = Arc::new(Shared {
         store,
         bus,
         world,
-        sources,
         generations,
         clock,
         metrics,

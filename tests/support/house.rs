@@ -53,7 +53,6 @@ impl House {
         let address = listener.local_addr().unwrap();
         let clock = Arc::new(SystemClock);
         let app = router(WebState {
-            sources: Arc::new(crossdock::config::embedded()),
             store: store.clone(),
             bus: bus.clone(),
             world: Arc::new(ArcSwap::from_pointee(world)),

@@ -22,6 +22,7 @@ mod orders;
 mod system;
 
 pub use exceptions::{Titled, one as exception, page as exceptions_page};
+pub use generations::generations;
 pub use mappings::{messages as recorded, report as mapping_report};
 pub use messages::one as message;
 pub use orders::{page as orders_page, query as orders_query};

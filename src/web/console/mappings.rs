@@ -15,7 +15,7 @@ use crate::config::{Sources, World, embedded};
 use crate::map::{Context, test, update};
 use crate::ports::MessageQuery;
 use crate::web::error::ApiError;
-use crate::web::mapping::{self, Files, Row, Which};
+use crate::web::mapping::{self, Activation, Files, Row, Which};
 use crate::web::query::Params;
 use crate::web::{Shared, Web, api, say};
 
@@ -46,10 +46,12 @@ struct Work {
     payload: String,
     personal: bool,
     days: u32,
+    /// The generation whose text was opened.
+    base: Option<String>,
 }
 
 impl Work {
-    const FIELDS: [&'static str; 7] = ["for", "text", "sample", "payload", "personal", "days", "do"];
+    const FIELDS: [&'static str; 8] = ["for", "text", "sample", "payload", "personal", "days", "base", "do"];
 
     fn of(params: &Params) -> Result<Self, ApiError> {
         Ok(Self {
@@ -59,6 +61,7 @@ impl Work {
             payload: params.text("payload").unwrap_or_default(),
             personal: params.flag("personal")?,
             days: params.number("days", 1, 366)?.unwrap_or(7),
+            base: params.text("base"),
         })
     }
 
@@ -107,6 +110,8 @@ struct Page {
     view: View,
     diff: Option<DiffView>,
     refused: Vec<String>,
+    /// The generation that the page shows.
+    base: String,
 }
 
 #[derive(Template)]
@@ -248,9 +253,12 @@ pub(super) async fn show(
     let raw = raw.unwrap_or_default();
     let params = Params::parse(&raw, &["for", "sample", "personal", "days", "done"])?;
     let (mut shell, _, _) = begin(&web, "mappings").await?;
-    shell.notice = params.text("done").map(|done| match done.as_str() {
-        "unchanged" => "Nothing was to be changed.".to_owned(),
-        _ => "It is checked, tested and written beside the config; the daemon takes it when it next reads its files.".to_owned(),
+    let done = params.text("done").filter(|done| done.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    shell.notice = done.map(|done| match done.as_str() {
+        "unchanged" => "Nothing was to be changed: it is in force already.".to_owned(),
+        generation => format!(
+            "It is checked, tested, written beside the config and in force: generation {generation}. What waited for it goes on."
+        ),
     });
     let work = Work::of(&params)?;
     let bench = Bench::set(&web, &connector, &name, &work).await?;
@@ -297,6 +305,7 @@ async fn page(
         payload: work.payload,
         personal: work.personal,
         days: work.days,
+        base: bench.world.config.generation.clone(),
         shell,
         connector,
         name,
@@ -367,9 +376,10 @@ pub(super) async fn act(
             if files.is_empty() {
                 return Ok(back("unchanged"));
             }
-            refused = mapping::put(&web, &bench.which, &bench.file, &text).await?;
-            if refused.is_empty() {
-                return Ok(back("written"));
+            match mapping::activate(&web, &bench.file, &text, work.base.take()).await? {
+                Activation::Activated(generation) => return Ok(back(&generation)),
+                Activation::Unchanged => return Ok(back("unchanged")),
+                Activation::Refused(problems) => refused = problems,
             }
             work.text = Some(text);
         }
