@@ -294,7 +294,9 @@ fn a_dear_poll_that_waits_long_comes_to_its_share_among_many_small_deliveries() 
         let now = after(start(), tenth * 100);
         for _ in 0..3 {
             if let Ok(taken) = limiter.take(&[VOID], Share::Ordinary, now) {
-                taken.into_iter().for_each(|taken| limiter.finish(taken, Over::No, &no_news, now));
+                for taken in taken {
+                    limiter.finish(taken, Over::No, &no_news, now);
+                }
                 small += 1;
             }
         }
