@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Table};
 
 /// How long a fault lasts that does not end by itself. Leases are shorter.
 const LASTS: Duration = Duration::from_secs(8);
-/// Faults without CROSSDOCK_SOAK.
+/// Faults without `CROSSDOCK_SOAK`.
 const FEW: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +179,7 @@ async fn strike(cluster: &mut Cluster, fault: Fault, dice: &mut Dice) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "how long and by which seed is told by the environment")]
 async fn faults_mixed_by_a_seed_lose_nothing_and_double_nothing() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seed = number("CROSSDOCK_SEED").unwrap_or(1);

@@ -163,13 +163,13 @@ impl Page<'_> {
     /// Goes to `url` and waits until that page, and not one on its way before it, has loaded.
     pub fn open(&mut self, url: &str) {
         self.browser.aside.retain(|message| message["method"] != "Page.lifecycleEvent");
-        let loader = self.call("Page.navigate", json!({ "url": url }))["loaderId"].clone();
+        let awaited = self.call("Page.navigate", json!({ "url": url }))["loaderId"].clone();
         let until = Instant::now() + PATIENCE;
         loop {
             let loaded = self.browser.aside.iter().any(|message| {
                 message["method"] == "Page.lifecycleEvent"
                     && message["params"]["name"] == "load"
-                    && message["params"]["loaderId"] == loader
+                    && message["params"]["loaderId"] == awaited
             });
             if loaded {
                 return;

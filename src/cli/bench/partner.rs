@@ -2,6 +2,7 @@
 //! notes when. The sandbox's own warehouse keeps books and a rate limit, and would be what is measured.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -76,11 +77,11 @@ impl Partner {
             let now = Instant::now();
             let mut heard = self.heard();
             heard.by_reference.insert(reference.to_owned(), order.clone());
-            if heard.orders.contains_key(&number) {
-                heard.doubles += 1;
-            } else {
-                heard.orders.insert(number, now);
+            if let Entry::Vacant(first) = heard.orders.entry(number) {
+                first.insert(now);
                 heard.last = Some(now);
+            } else {
+                heard.doubles += 1;
             }
         }
         order

@@ -13,7 +13,7 @@ impl Scope<'_> {
     pub(super) fn server(&self, root: &Table<'_>) -> Option<Server> {
         let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
         let Some(table) = root.table("server") else {
-            return Some(server(default, None, None, None, Stop::default()));
+            return Some(server(default, None, None, None, &Stop::default()));
         };
         let listen_value = table.get("listen");
         let listen = listen_value.as_ref().map_or(Some(default), listen);
@@ -39,7 +39,7 @@ impl Scope<'_> {
                 "add token = { env = \"CROSSDOCK_TOKEN\" } to [server], or listen on 127.0.0.1",
             );
         }
-        Some(server(listen, public_url, token, max_body, stop))
+        Some(server(listen, public_url, token, max_body, &stop))
     }
 }
 
@@ -121,7 +121,7 @@ fn server(
     public_url: Option<String>,
     token: Option<secrecy::SecretString>,
     max_body: Option<usize>,
-    stop: Stop,
+    stop: &Stop,
 ) -> Server {
     Server {
         public_url: public_url.unwrap_or_else(|| format!("http://{listen}")),
