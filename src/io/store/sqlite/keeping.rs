@@ -35,7 +35,7 @@ statements! {
             WHERE i.entity = ?1 AND m.state <> 0)";
     ERASE_NOTES = "UPDATE attempt SET note = ?2 WHERE intent IN (SELECT n FROM intent WHERE entity = ?1)";
     ERASE_ERRORS = "UPDATE intent SET error = ?2 WHERE entity = ?1 AND error IS NOT NULL";
-    ERASE_TROUBLE = "UPDATE exception SET message = ?2, help = NULL,
+    ERASE_TROUBLE = "UPDATE exception AS trouble SET message = ?2, help = NULL,
             cause = CASE WHEN kind = 'rejected' THEN 'rejected:' || coalesce(account, '') || ':erased' ELSE cause END
         WHERE entity = ?3 OR intent IN (SELECT id FROM intent WHERE entity = ?1)
         OR about IN (SELECT message FROM touched WHERE entity = ?1)
