@@ -23,7 +23,7 @@ pub use self::people::{
 pub use self::store::{Store, StoreError};
 pub use self::work::{
     ASKED, Accepted, Committed, EntityIndex, EntityRecord, EntityWrite, Message, MessageState, NewMessage,
-    Origin, Unit, Waiting,
+    Origin, Reserved, Unit, Waiting,
 };
 pub use crate::canonical::{Exception, Timer};
 

@@ -8,10 +8,10 @@ mod bench;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bench::{Bench, FLOW, at, authorised, fact, placed, plan_stock, shipped};
+use bench::{Bench, FLOW, at, authorised, fact, placed, plan_stock, plan_stock_in_part, shipped};
 use crossdock::apply::project_order;
 use crossdock::canonical::fact::{Departure, Header, StockAsk};
-use crossdock::canonical::{Body, Fact, Intent, IntentState, MessageId, Money, Order, Stock, When};
+use crossdock::canonical::{Body, EntityId, Fact, Intent, IntentState, MessageId, Money, Order, Stock, When};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -291,6 +291,71 @@ proptest! {
             prop_assert!(i64::try_from(promised).unwrap() <= (available + open).max(0));
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// One fact after the other, each over the reservation that it is about alone, comes to the same as over all.
+    #[test]
+    fn stock_is_planned_in_part_as_in_whole(facts in vec(stock_fact(), 1..24)) {
+        let config = bench::config(FLOW, &[]);
+        let mut whole = plan_stock(&config, None, &facts[..1], &[]).state;
+        for fact in &facts[1..] {
+            let about = |id: &EntityId| matches!(&fact.body, Body::StockAsk(ask) if id.as_str() == ask.by);
+            let mut part = whole.clone();
+            part.orders.retain(|id, _| about(id));
+            let planned = plan_stock_in_part(&config, &part, fact);
+            let expected = plan_stock(&config, Some(&whole), std::slice::from_ref(fact), &[]);
+            if let Some(planned) = planned {
+                let mut state = planned.state;
+                let rest = expected.state.orders.iter().filter(|(id, _)| !about(id));
+                state.orders.extend(rest.map(|(id, known)| (id.clone(), known.clone())));
+                // Who stands last may be remembered longer than needed.
+                if let (Some(sums), Some(exact)) = (&mut state.sums, &expected.state.sums) {
+                    prop_assert!(sums.last >= exact.last);
+                    sums.last.clone_from(&exact.last);
+                }
+                prop_assert_eq!(&state, &expected.state);
+                prop_assert_eq!((planned.mails, planned.events), (expected.mails, expected.events));
+            } else {
+                let level = matches!(fact.body, Body::Level(_));
+                prop_assert!(level || whole.available.is_some_and(|units| units < 0) || expected.state.available.is_some_and(|units| units < 0));
+            }
+            whole = expected.state;
+        }
+    }
+}
+
+#[test]
+fn an_order_behind_all_others_concerns_none_of_them_even_when_there_is_too_little() {
+    let config = bench::config(FLOW, &[]);
+    let first =
+        plan_stock(&config, None, &[level(4, 1), ask(1, 3, 1, 5, &[]), ask(2, 3, 1, 6, &[])], &[]).state;
+    assert_eq!(first.available, Some(-2));
+    let none = Stock { orders: BTreeMap::new(), ..first.clone() };
+    let behind = plan_stock_in_part(&config, &none, &ask(3, 2, 1, 9, &[])).unwrap();
+    assert_eq!((answers(&behind), behind.state.available), (vec![("ord_3".to_owned(), 0, 2)], Some(-4)));
+    assert!(plan_stock_in_part(&config, &none, &ask(3, 2, 1, 2, &[])).is_none(), "it goes before others");
+    assert!(
+        plan_stock_in_part(&config, &none, &level(9, 20)).is_none(),
+        "there may be enough for others now"
+    );
+    assert!(plan_stock_in_part(&config, &none, &level(9, 0)).is_some(), "an older level tells nothing");
+}
+
+#[test]
+fn states_of_earlier_versions_have_their_reservations_inside() {
+    let config = bench::config(FLOW, &[]);
+    let state = plan_stock(&config, None, &[level(4, 1), ask(1, 3, 1, 5, &[])], &[]).state;
+    let mut stored = serde_json::to_value(&state).unwrap();
+    assert_eq!(stored["orders"], Value::Null, "they are stored beside it");
+    stored["orders"] = serde_json::to_value(&state.orders).unwrap();
+    stored.as_object_mut().unwrap().remove("sums");
+    let old: Stock = serde_json::from_value(stored).unwrap();
+    assert_eq!(Stock { sums: state.sums.clone(), ..old.clone() }, state);
+    assert!(plan_stock_in_part(&config, &old, &ask(2, 1, 1, 9, &[])).is_none());
+    assert_eq!(plan_stock(&config, Some(&old), &[], &[]).state, state);
 }
 
 fn answers(plan: &crossdock::plan::Plan<Stock>) -> Vec<(String, u64, u64)> {

@@ -86,6 +86,7 @@ fn write(key: &str) -> Unit {
         client: "acme".into(),
         index: EntityIndex { words: key.replace('/', " "), ..EntityIndex::default() },
         state: json!({ "key": key.repeat(50) }),
+        reservations: Vec::new(),
         personal: json!({ "email": "x@example.com" }),
         facts: Vec::new(),
         superseded: Vec::new(),

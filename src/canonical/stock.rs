@@ -58,6 +58,20 @@ pub struct PlaceLevel {
     pub as_of: When,
 }
 
+/// What all reservations come to, so that an order which asks concerns nobody else as long as there is enough.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sums {
+    /// Units wanted that have not left.
+    pub open: u64,
+    /// Units that left after the level of their place.
+    pub gone: u64,
+    /// The generations of the questions, added up.
+    pub generations: u64,
+    /// Nobody stands in the queue behind this: when the order asked, and which.
+    pub last: Option<(Option<When>, EntityId)>,
+}
+
 /// Stock of one SKU at one warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stock {
@@ -72,9 +86,13 @@ pub struct Stock {
     /// Last levels by the warehouse's places (`""` where it names none); empty before any was heard.
     #[serde(default)]
     pub places: BTreeMap<String, PlaceLevel>,
-    /// Reservations by order.
-    #[serde(default)]
+    /// Reservations by order: all, or those of the orders that are told of. They are stored beside the state, each by
+    /// itself; states of earlier versions have them inside.
+    #[serde(default, skip_serializing)]
     pub orders: BTreeMap<EntityId, Reservation>,
+    /// What all reservations come to; `None` in states of earlier versions, and where numbers are out of all reason.
+    #[serde(default)]
+    pub sums: Option<Sums>,
     /// Units that storefronts may sell, as planned last; `None` before any level was heard. May be below zero.
     #[serde(default)]
     pub available: Option<i64>,
@@ -91,6 +109,7 @@ impl Stock {
             sku,
             places: BTreeMap::new(),
             orders: BTreeMap::new(),
+            sums: None,
             available: None,
         }
     }
@@ -102,6 +121,33 @@ impl Stock {
             return None;
         }
         Some(self.places.values().fold(0, |sum: i64, place| sum.saturating_add(place.units)))
+    }
+
+    /// What `orders` come to; `None` where that is more than can be counted.
+    #[must_use]
+    pub fn summed(&self) -> Option<Sums> {
+        let mut sums = Sums::default();
+        for (id, known) in &self.orders {
+            sums.open = sums.open.checked_add(known.open())?;
+            sums.gone = sums.gone.checked_add(self.gone(known))?;
+            sums.generations = sums.generations.checked_add(known.generation)?;
+            sums.last = sums.last.max(Some((known.asked, id.clone())));
+        }
+        Some(sums)
+    }
+
+    /// Units of a reservation that left after the level of their place, so that the last levels still count them.
+    #[must_use]
+    pub fn gone(&self, known: &Reservation) -> u64 {
+        let newest = self.as_of();
+        // Where it is not known from which place they went, the newest level of all places counts.
+        let as_of = |name: &Option<String>| {
+            let place = name.as_ref().and_then(|name| self.places.get(name)).map(|place| place.as_of);
+            place.or(newest)
+        };
+        let since =
+            known.left.iter().filter(|left| as_of(&left.location).is_some_and(|as_of| left.at > as_of));
+        since.fold(0, |units, left| units.saturating_add(left.quantity))
     }
 
     /// The newest moment for which a level was told.

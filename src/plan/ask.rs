@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::release::needs;
 use super::{OrderCase, document, sku};
-use crate::apply::quantity_age;
 use crate::canonical::fact::{Departure, Header, StockAsk};
 use crate::canonical::{AccountId, Body, EntityId, Order, When};
 
@@ -32,10 +31,15 @@ pub(super) fn standing(order: &Order, ask: &StockAsk) -> Standing {
 
 /// What the order asks of each warehouse that may have it, with the generations to use. A SKU that it asked for before and needs no more is given back with
 /// quantity 0; so is all when the flow does not ask (any more).
-fn asks(case: &OrderCase<'_>, order: &Order, warehouses: &[AccountId], asking: bool) -> Vec<StockAsk> {
+/// `age`: of the facts, by [`crate::apply::quantity_age`]: the same in whatever order they came, and growing with each that matters.
+pub(super) fn asks(
+    case: &OrderCase<'_>,
+    order: &Order,
+    warehouses: &[AccountId],
+    asking: bool,
+    age: u64,
+) -> Vec<StockAsk> {
     let before: &[StockAsk] = case.before.map_or(&[], |before| &before.asks);
-    // The same in whatever order the facts came, and growing with each that matters.
-    let age = quantity_age(case.facts, &order.storefront);
     let mut wanted: BTreeMap<(String, String), (u64, Vec<Departure>)> =
         before.iter().map(|ask| ((ask.warehouse.clone(), ask.sku.clone()), (0, Vec::new()))).collect();
     for warehouse in warehouses.iter().filter(|_| asking) {
@@ -89,25 +93,13 @@ fn departures(
 
 /// The questions to remember in the state. What was given back may be forgotten, since the facts that make the order ask
 /// again also make its questions newer; if the facts are the same and the flow changed its mind, it is remembered.
-pub(super) fn remembered(
-    case: &OrderCase<'_>,
-    order: &Order,
-    warehouses: &[AccountId],
-    asking: bool,
-) -> Vec<StockAsk> {
-    let age = quantity_age(case.facts, &order.storefront);
-    let mut asks = asks(case, order, warehouses, asking);
-    asks.retain(|ask| ask.quantity > 0 || !ask.left.is_empty() || ask.generation > age);
-    asks
+pub(super) fn remembered(asks: &[StockAsk], age: u64) -> Vec<StockAsk> {
+    let matters = |ask: &&StockAsk| ask.quantity > 0 || !ask.left.is_empty() || ask.generation > age;
+    asks.iter().filter(matters).cloned().collect()
 }
 
 /// The questions that differ from those asked before, as mail.
-pub(super) fn mails(
-    case: &OrderCase<'_>,
-    order: &Order,
-    warehouses: &[AccountId],
-    asking: bool,
-) -> Vec<(EntityId, Header, Body)> {
+pub(super) fn mails(case: &OrderCase<'_>, order: &Order, asks: &[StockAsk]) -> Vec<(EntityId, Header, Body)> {
     let before: &[StockAsk] = case.before.map_or(&[], |before| &before.asks);
     let first = case
         .facts
@@ -116,13 +108,12 @@ pub(super) fn mails(
         .map(|fact| fact.heard)
         .min()
         .unwrap_or(case.now);
-    asks(case, order, warehouses, asking)
-        .into_iter()
+    asks.iter()
         .filter(|ask| !before.contains(ask))
         .map(|ask| {
             let to = document::stock_id(order, &AccountId(ask.warehouse.clone()), &ask.sku);
             let header = Header { at: Some(When::utc(first)), ..Header::default() };
-            (to, header, Body::StockAsk(ask))
+            (to, header, Body::StockAsk(ask.clone()))
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use super::slot::{Slots, Want};
 use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, route, trouble};
-use crate::apply::{classify, project_order};
+use crate::apply::{classify, project_order, quantity_age};
 use crate::canonical::fact::Header;
 use crate::canonical::{Body, Class, EntityId, Exception, Intent, Order, Timer};
 use crate::config::model::Flow;
@@ -17,8 +17,9 @@ pub fn plan_order(case: &OrderCase<'_>) -> Plan<Order> {
     let mut order = case.order.clone();
     let concern = concern(&order, case.flow);
     let mut round = Round::default();
+    let mut age = None;
     for _ in 0..ROUNDS {
-        round = plan_round(case, &mut order, &slots.intents, concern.is_ok());
+        round = plan_round(case, &mut order, &slots.intents, concern.is_ok(), &mut age);
         let wants = if case.flow.live { round.wants.as_slice() } else { &[] };
         if !slots.settle(wants) {
             break;
@@ -72,15 +73,24 @@ struct Round {
 }
 
 /// Fills what the flow says into `order`, and tells what should be.
-fn plan_round(case: &OrderCase<'_>, order: &mut Order, intents: &[Intent], concerned: bool) -> Round {
+/// `age`: of the facts, once it was needed.
+fn plan_round(
+    case: &OrderCase<'_>,
+    order: &mut Order,
+    intents: &[Intent],
+    concerned: bool,
+    age: &mut Option<u64>,
+) -> Round {
     let flow = case.flow;
     let mut round = Round::default();
     let candidates = route::candidates(order, flow, intents);
     let asking = concerned && flow.live && flow.stock.reserve;
     let before = case.before.is_some_and(|before| !before.asks.is_empty());
     if !candidates.is_empty() && (asking || before) {
-        round.mails = ask::mails(case, order, &candidates, asking);
-        order.asks = ask::remembered(case, order, &candidates, asking);
+        let age = *age.get_or_insert_with(|| quantity_age(case.facts, &order.storefront));
+        let asks = ask::asks(case, order, &candidates, asking, age);
+        round.mails = ask::mails(case, order, &asks);
+        order.asks = ask::remembered(&asks, age);
     }
     let asks: &[_] = if asking { &order.asks } else { &[] };
     let warehouse = route::choose(order, flow, &candidates, asks).cloned();

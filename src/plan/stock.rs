@@ -10,17 +10,72 @@ use jiff::{SignedDuration, Timestamp};
 use super::slot::{Slots, Want, newest};
 use super::{Plan, StockCase, sku};
 use crate::canonical::fact::{Header, StockAnswer};
-use crate::canonical::stock::Answered;
+use crate::canonical::stock::{Answered, Reservation, Sums};
 use crate::canonical::{AccountId, Body, Class, EntityId, Intent, IntentState, Stock, Timer};
 use crate::config::model::Flow;
 
-/// Plans for stock. Planning again over [`Plan::state`] and its intents plans nothing more.
+/// Plans for stock of which all reservations are at hand. Planning again over [`Plan::state`] and its intents plans nothing
+/// more.
 #[must_use]
 pub fn plan_stock(case: &StockCase<'_>) -> Plan<Stock> {
     let mut stock = case.stock.clone();
-    let mails = answer(&mut stock);
-    let buffer = i64::try_from(case.flow.stock.buffer).unwrap_or(i64::MAX);
-    stock.available = available(&stock).map(|units| units.saturating_sub(buffer));
+    stock.sums = stock.summed();
+    let on_hand = on_hand(&stock);
+    let turn = turn(&stock, stock.orders.values().map(|known| known.generation));
+    let mails = answer(&mut stock, on_hand, turn);
+    let open = stock.orders.values().map(Reservation::open);
+    let free = on_hand.map(|units| open.fold(units, less));
+    planned(case, stock, mails, free)
+}
+
+/// Plans for stock of which only those reservations are at hand that facts told of (in `before`, as they were). It comes
+/// to the same as [`plan_stock`] does; `None` when that cannot be told without the others: a new level, or too little for
+/// all and somebody in the queue before others.
+#[must_use]
+pub fn plan_stock_in_part(case: &StockCase<'_>) -> Option<Plan<Stock>> {
+    let mut stock = case.stock.clone();
+    let before = case.before?;
+    let old = before.sums.as_ref()?;
+    if before.places != stock.places {
+        return None;
+    }
+    let (was, is) = (before.summed()?, stock.summed()?);
+    let change = |whole: u64, was: u64, is: u64| whole.checked_sub(was)?.checked_add(is);
+    let new = Sums {
+        open: change(old.open, was.open, is.open)?,
+        gone: change(old.gone, was.gone, is.gone)?,
+        generations: change(old.generations, was.generations, is.generations)?,
+        last: old.last.clone().max(is.last),
+    };
+    let level = stock.level();
+    let left = |sums: &Sums| level.map(|level| less(less(level, sums.gone), sums.open));
+    let enough = |sums: &Sums| left(sums).is_none_or(|left| left >= 0);
+    let behind = || {
+        let last = old.last.as_ref().map(|(asked, id)| (*asked, id));
+        before.orders.is_empty()
+            && is.gone == 0
+            && stock.orders.iter().all(|(id, known)| Some((known.asked, id)) > last)
+    };
+    if !(enough(old) && enough(&new) || behind()) {
+        return None;
+    }
+    let free = left(&new);
+    // What is left for those who are told of, when all others have theirs.
+    let theirs = free.map(|free| free.saturating_add(i64::try_from(is.open).unwrap_or(i64::MAX)));
+    let turn = turn(&stock, std::iter::once(new.generations));
+    let mails = answer(&mut stock, theirs, turn);
+    stock.sums = Some(new);
+    Some(planned(case, stock, mails, free))
+}
+
+/// The plan of stock whose orders have been answered. `free`: units that nobody wants, unclamped.
+fn planned(
+    case: &StockCase<'_>,
+    mut stock: Stock,
+    mails: Vec<(EntityId, Header, Body)>,
+    free: Option<i64>,
+) -> Plan<Stock> {
+    stock.available = free.map(|units| less(units, case.flow.stock.buffer));
     let mut slots = Slots::new(&stock.id, case.intents, case.now);
     let serves =
         case.flow.live && case.flow.stock.push && case.flow.warehouses.first() == Some(&stock.warehouse);
@@ -36,6 +91,11 @@ pub fn plan_stock(case: &StockCase<'_>) -> Plan<Stock> {
     }
     let (intents, withdraw) = slots.outcome();
     Plan { intents, withdraw, timers, mails, events, ..Plan::nothing(stock) }
+}
+
+/// `units` less `taken`, unclamped.
+fn less(units: i64, taken: u64) -> i64 {
+    units.saturating_sub(i64::try_from(taken).unwrap_or(i64::MAX))
 }
 
 /// How long a push that was refused waits until it goes again, if no newer level comes before: what was wrong at the
@@ -67,31 +127,12 @@ fn refused_goes_again(last: &Intent, stock: &Stock, now: Timestamp) -> bool {
 
 /// Units on hand now as far as is known: the last levels less what left since.
 fn on_hand(stock: &Stock) -> Option<i64> {
-    if stock.places.is_empty() {
-        return None;
-    }
-    let newest = stock.as_of();
-    let mut units = stock.level()?;
-    for left in stock.orders.values().flat_map(|known| &known.left) {
-        // Where it is not known from which place they went, the newest level of all places counts.
-        let place = left.location.as_ref().and_then(|name| stock.places.get(name)).map(|place| place.as_of);
-        if place.or(newest).is_some_and(|as_of| left.at > as_of) {
-            units = units.saturating_sub(i64::try_from(left.quantity).unwrap_or(i64::MAX));
-        }
-    }
-    Some(units)
+    Some(stock.orders.values().fold(stock.level()?, |units, known| less(units, stock.gone(known))))
 }
 
-/// Units on hand less what orders still want, unclamped.
-fn available(stock: &Stock) -> Option<i64> {
-    let wanted = |units: i64, open: u64| units.saturating_sub(i64::try_from(open).unwrap_or(i64::MAX));
-    Some(stock.orders.values().fold(on_hand(stock)?, |units, known| wanted(units, known.open())))
-}
-
-/// Answers whose content changed. Before any level is known, everything counts as in stock.
-fn answer(stock: &mut Stock) -> Vec<(EntityId, Header, Body)> {
-    let turn = turn(stock);
-    let mut left = on_hand(stock);
+/// Answers to `orders` whose content changed, where `left` units are theirs. Before any level is known, everything counts
+/// as in stock.
+fn answer(stock: &mut Stock, mut left: Option<i64>, turn: u64) -> Vec<(EntityId, Header, Body)> {
     let mut queue: Vec<EntityId> = stock.orders.keys().cloned().collect();
     queue.sort_by(|one, two| {
         let asked = |id: &EntityId| stock.orders.get(id).and_then(|known| known.asked);
@@ -105,7 +146,7 @@ fn answer(stock: &mut Stock) -> Vec<(EntityId, Header, Body)> {
             None => open,
             Some(left) => open.min(u64::try_from(left).unwrap_or(0)),
         };
-        left = left.map(|left| left.saturating_sub(i64::try_from(open).unwrap_or(i64::MAX)));
+        left = left.map(|left| less(left, open));
         if known.wanted == 0 {
             // Given back: there is nothing to answer.
             known.answered = None;
@@ -135,11 +176,10 @@ fn answer(stock: &mut Stock) -> Vec<(EntityId, Header, Body)> {
 
 /// Grows with every level and every question, and is the same in whatever order they came: the sum of the levels'
 /// moments in microseconds and of the questions' generations.
-fn turn(stock: &Stock) -> u64 {
+fn turn(stock: &Stock, generations: impl Iterator<Item = u64>) -> u64 {
     let levels =
         stock.places.values().map(|place| u64::try_from(place.as_of.instant().as_microsecond()).unwrap_or(0));
-    let questions = stock.orders.values().map(|known| known.generation);
-    levels.chain(questions).fold(0, u64::saturating_add)
+    levels.chain(generations).fold(0, u64::saturating_add)
 }
 
 /// What a storefront that calls the goods `theirs` may sell.

@@ -1,5 +1,7 @@
 //! The store.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,8 +9,10 @@ use thiserror::Error;
 
 use super::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, ExceptionQuery, Frozen,
-    Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow, Remedy, Settled, Unit,
+    Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow, Remedy, Reserved, Settled,
+    Unit,
 };
+use crate::canonical::stock::Reservation;
 use crate::canonical::{AccountId, EntityId, EntityKind, Exception, ExternalRef, IntentId, MessageId};
 
 /// Why the store did not do it.
@@ -57,6 +61,12 @@ pub trait Store: Send + Sync {
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError>;
     /// Entities whole; new ones come with version 0.
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError>;
+    /// Reservations by order, for each stock that is asked for. Read behind [`Store::load`], they are at least as new as the
+    /// version that was read there: should they be newer, a write of that version is a conflict.
+    async fn reservations(
+        &self,
+        wanted: &[Reserved],
+    ) -> Result<Vec<BTreeMap<EntityId, Reservation>>, StoreError>;
     /// Commits units; each by itself is all or nothing. After an error some may be committed and others not; repeating
     /// all of them is safe: those that settled their messages are answered as done.
     async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError>;

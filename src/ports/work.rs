@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Hint;
+use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, ClientId, EntityId, Exception, ExternalRef, Fact, FactId, Intent, MessageId, Timer,
 };
@@ -102,14 +103,23 @@ pub struct EntityRecord {
     pub version: i64,
     /// The merchant.
     pub client: ClientId,
-    /// The state with personal data merged in (JSON of `Order` or `Stock`); `Null` when new.
+    /// The state with personal data merged in (JSON of `Order`, or of `Stock` without its reservations); `Null` when new.
     pub state: Value,
-    /// All facts in force (orders only; stock keeps its state alone), in the order of their numbers.
+    /// All facts in force (orders only; stock is worked with by its state alone), in the order of their numbers.
     pub facts: Vec<Fact>,
     /// All intents.
     pub intents: Vec<Intent>,
     /// Exceptions that are open on it.
     pub exceptions: Vec<Exception>,
+}
+
+/// Reservations of stock to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// The stock.
+    pub stock: EntityId,
+    /// Of these orders; `None`: of all.
+    pub orders: Option<Vec<EntityId>>,
 }
 
 /// Columns by which entities are found.
@@ -151,6 +161,8 @@ pub struct EntityWrite {
     pub index: EntityIndex,
     /// The state without personal data.
     pub state: Value,
+    /// Reservations that are to be stored (stock), or to be forgotten, by order.
+    pub reservations: Vec<(EntityId, Option<Reservation>)>,
     /// The personal data, kept apart (`Null` for none).
     pub personal: Value,
     /// New facts.

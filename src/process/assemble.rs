@@ -6,17 +6,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
-use super::entity::{Told, fold};
+use super::entity::{Reservations, Told, fold};
 use super::read::{Reading, only_wakes};
 use super::remap;
 use crate::apply;
 use crate::canonical::fact::{Header, OURS};
 use crate::canonical::{
-    AccountId, Body, ClientId, EntityId, Exception, ExternalRef, Fact, FactId, MessageId,
+    AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, MessageId,
 };
 use crate::config::world::World;
 use crate::ports::{
-    self, EntityRecord, EntityWrite, MessageState, NewMessage, Origin, Store, StoreError, Unit, Waiting,
+    self, EntityRecord, EntityWrite, MessageState, NewMessage, Origin, Reserved, Store, StoreError, Unit,
+    Waiting,
 };
 
 /// Where a fact of a batch belongs.
@@ -73,6 +74,8 @@ pub(super) async fn assemble(
         records.extend(store.load(&ids).await?.into_iter().map(|record| (record.id.clone(), record)));
     }
 
+    let mut reserved = reservations(store, concerned(&readings, &places, &records)).await?;
+
     let groups = group(&readings, &places);
     let mut places_of: Vec<Vec<Place>> = (0..readings.len()).map(|_| Vec::new()).collect();
     for place in places {
@@ -83,11 +86,64 @@ pub(super) async fn assemble(
     for members in groups {
         let group_places: Vec<Place> =
             members.iter().flat_map(|index| std::mem::take(&mut places_of[*index])).collect();
-        let unit = unit(world, &slots, &members, &group_places, &records, refused, now);
+        let assembled = loop {
+            match unit(world, &slots, &members, &group_places, (&records, &reserved), refused, now) {
+                Ok(assembled) => break assembled,
+                Err(stocks) => {
+                    let all = |stock| Reserved { stock, orders: None };
+                    reserved.extend(reservations(store, stocks.into_iter().map(all).collect()).await?);
+                }
+            }
+        };
         let group_readings = members.into_iter().filter_map(|index| slots[index].take()).collect();
-        out.push((unit, group_readings));
+        out.push((assembled, group_readings));
     }
     Ok(out)
+}
+
+/// The reservations that the facts at hand are about. After a new level they may all be.
+fn concerned(
+    readings: &[Reading],
+    places: &[Place],
+    records: &HashMap<EntityId, EntityRecord>,
+) -> Vec<Reserved> {
+    let mut wanted: BTreeMap<&EntityId, Option<BTreeSet<EntityId>>> = BTreeMap::new();
+    for record in records.values().filter(|record| record.id.kind() == EntityKind::Stock) {
+        // Nothing is reserved of what nobody has heard of.
+        wanted.insert(&record.id, (record.version > 0).then(BTreeSet::new));
+    }
+    for place in places {
+        let Some(orders) = place.entity.as_ref().and_then(|entity| wanted.get_mut(entity)) else { continue };
+        match &readings[place.reading].facts[place.fact].body {
+            Body::StockAsk(ask) => {
+                if let Some(orders) = orders {
+                    orders.insert(EntityId(ask.by.clone()));
+                }
+            }
+            Body::Level(_) => *orders = None,
+            _ => {}
+        }
+    }
+    let reserved = |(stock, orders): (&EntityId, Option<BTreeSet<EntityId>>)| Reserved {
+        stock: stock.clone(),
+        orders: orders.map(|orders| orders.into_iter().collect()),
+    };
+    wanted.into_iter().map(reserved).collect()
+}
+
+/// Reads reservations. Behind the entities, so that a write conflicts when they have changed since.
+async fn reservations(
+    store: &dyn Store,
+    wanted: Vec<Reserved>,
+) -> Result<HashMap<EntityId, Reservations>, StoreError> {
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = store.reservations(&wanted).await?;
+    let of = |(Reserved { stock, orders }, stored): (Reserved, _)| {
+        (stock, Reservations { whole: orders.is_none(), stored })
+    };
+    Ok(wanted.into_iter().zip(found).map(of).collect())
 }
 
 /// Notes which message of `group` claimed `name` and takes it out of the next attempt: links that contradict each other
@@ -256,19 +312,20 @@ fn group(readings: &[Reading], places: &[Place]) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
+/// What the messages of a group come to; or the stocks of which more must be read first.
 fn unit(
     world: &World,
     readings: &[Option<Reading>],
     members: &[usize],
     places: &[Place],
-    records: &HashMap<EntityId, EntityRecord>,
+    (records, reserved): (&HashMap<EntityId, EntityRecord>, &HashMap<EntityId, Reservations>),
     refused: &HashMap<MessageId, Vec<Exception>>,
     now: Timestamp,
-) -> Assembled {
+) -> Result<Assembled, Vec<EntityId>> {
     let generation = world.config.generation.clone();
     let by = format!("generation {generation}");
     let mut unit = Unit { at: now, generation, by, ..Unit::default() };
-    let mut strays = Vec::new();
+    let (mut strays, mut lacking) = (Vec::new(), Vec::new());
     let mut told: BTreeMap<&EntityId, Told> = BTreeMap::new();
     let mut troubled: HashSet<MessageId> = HashSet::new();
     for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
@@ -314,7 +371,10 @@ fn unit(
         let Some(record) = records.get(entity) else { continue };
         let again = members.iter().filter_map(|index| readings[*index].as_ref());
         let again: Vec<&Reading> = again.filter(|reading| reading.heard.contains(entity)).collect();
-        let (write, mails, exception) = fold(world, record, told, now);
+        let Ok((write, mails, exception)) = fold(world, record, reserved.get(entity), told, now) else {
+            lacking.push(entity.clone());
+            continue;
+        };
         if let Some(write) = write.as_ref().filter(|write| !write.superseded.is_empty()) {
             strays.extend(again.iter().filter_map(|reading| remap::strays(record, write, reading, now)));
         }
@@ -324,13 +384,16 @@ fn unit(
             mails.into_iter().map(|(to, client, header, body)| mail(&to, &client, header, body, now)),
         );
     }
+    if !lacking.is_empty() {
+        return Err(lacking);
+    }
     for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
         let state =
             if troubled.contains(&reading.message) { MessageState::Excepted } else { MessageState::Done };
         unit.messages.push((reading.message, state));
         unit.resolve_messages.push(reading.message);
     }
-    Assembled { unit, strays }
+    Ok(Assembled { unit, strays })
 }
 
 /// Whether the entity has facts in force that came in `message`.

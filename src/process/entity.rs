@@ -1,6 +1,6 @@
 //! What becomes of one entity by the facts of a unit: project, plan, and write down all that changed. Pure.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::assemble::Folded;
 use crate::apply::{self, StockKey};
+use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, Intent,
     IntentState, MessageId, Order, Stock,
@@ -30,11 +31,29 @@ pub(super) struct Told {
     pub(super) links: Vec<ExternalRef>,
 }
 
+/// Reservations of a stock, as stored.
+#[derive(Debug, Default)]
+pub(super) struct Reservations {
+    /// All are at hand, not only those of the orders that tell something.
+    pub(super) whole: bool,
+    /// By order.
+    pub(super) stored: BTreeMap<EntityId, Reservation>,
+}
+
+/// More must be read before this can be decided: all reservations of the stock.
+pub(super) struct Others;
+
 /// Applies what was told to the stored entity.
-pub(super) fn fold(world: &World, record: &EntityRecord, told: Told, now: Timestamp) -> Folded {
+pub(super) fn fold(
+    world: &World,
+    record: &EntityRecord,
+    reservations: Option<&Reservations>,
+    told: Told,
+    now: Timestamp,
+) -> Result<Folded, Others> {
     match record.id.kind() {
-        EntityKind::Order => fold_order(world, record, told, now),
-        EntityKind::Stock => fold_stock(world, record, told, now),
+        EntityKind::Order => Ok(fold_order(world, record, told, now)),
+        EntityKind::Stock => fold_stock(world, record, reservations.ok_or(Others)?, told, now),
     }
 }
 
@@ -78,14 +97,23 @@ fn fold_order(world: &World, record: &EntityRecord, told: Told, now: Timestamp) 
     (Some(write), mails, None)
 }
 
-fn fold_stock(world: &World, record: &EntityRecord, told: Told, now: Timestamp) -> Folded {
-    let before: Option<Stock> = match stored(record) {
+fn fold_stock(
+    world: &World,
+    record: &EntityRecord,
+    reservations: &Reservations,
+    told: Told,
+    now: Timestamp,
+) -> Result<Folded, Others> {
+    let mut before: Option<Stock> = match stored(record) {
         Ok(before) => before,
-        Err(error) => return broken(record, &told, &error, now),
+        Err(error) => return Ok(broken(record, &told, &error, now)),
     };
+    if let Some(stock) = &mut before {
+        stock.orders.extend(reservations.stored.iter().map(|(id, known)| (id.clone(), known.clone())));
+    }
     let Some(client) = before.as_ref().map(|stock| stock.client.clone()).or_else(|| told.client.clone())
     else {
-        return broken(record, &told, "nobody knows whose stock this is", now);
+        return Ok(broken(record, &told, "nobody knows whose stock this is", now));
     };
     let key = before
         .as_ref()
@@ -100,23 +128,29 @@ fn fold_stock(world: &World, record: &EntityRecord, told: Told, now: Timestamp) 
                 .find_map(|fact| apply::stock_key(&fact.account, &fact.body, &client, &world.config))
         });
     let Some(key) = key else {
-        return broken(record, &told, "nobody knows of which SKU this stock is", now);
+        return Ok(broken(record, &told, "nobody knows of which SKU this stock is", now));
     };
     let mut stock = before.clone();
     for fact in &told.facts {
         let each = apply::stock_each(&fact.account, &fact.body, &client, &world.config);
         stock = Some(apply::apply_stock(stock, &key, each, fact));
     }
-    let Some(stock) = stock else { return (None, Vec::new(), None) };
+    let Some(stock) = stock else { return Ok((None, Vec::new(), None)) };
     let plan = match world.config.flow_of(&client) {
-        Some(flow) => plan::plan_stock(&StockCase {
-            stock: &stock,
-            before: before.as_ref(),
-            intents: &record.intents,
-            flow,
-            now,
-        }),
-        None => Plan::nothing(stock),
+        Some(flow) => {
+            let case =
+                StockCase { stock: &stock, before: before.as_ref(), intents: &record.intents, flow, now };
+            if reservations.whole {
+                plan::plan_stock(&case)
+            } else {
+                plan::plan_stock_in_part(&case).ok_or(Others)?
+            }
+        }
+        None if reservations.whole => {
+            let sums = stock.summed();
+            Plan::nothing(Stock { sums, ..stock })
+        }
+        None => return Err(Others),
     };
     let index = EntityIndex {
         account: plan.state.warehouse.clone(),
@@ -129,8 +163,21 @@ fn fold_stock(world: &World, record: &EntityRecord, told: Told, now: Timestamp) 
         .iter()
         .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
     let mails = mails.collect();
+    let reservations = changed(&reservations.stored, &plan.state.orders);
     let write = written(record, client.clone(), index, &plan, told.facts, Vec::new(), told.links);
-    (Some(write), mails, None)
+    Ok((Some(EntityWrite { reservations, ..write }), mails, None))
+}
+
+/// What became of reservations: those that differ from what is stored, and those that are no more.
+fn changed(
+    stored: &BTreeMap<EntityId, Reservation>,
+    now: &BTreeMap<EntityId, Reservation>,
+) -> Vec<(EntityId, Option<Reservation>)> {
+    let new = now.iter().filter(|(id, known)| stored.get(*id) != Some(known));
+    let gone = stored.keys().filter(|id| !now.contains_key(*id));
+    new.map(|(id, known)| (id.clone(), Some(known.clone())))
+        .chain(gone.map(|id| (id.clone(), None)))
+        .collect()
 }
 
 /// The stored facts with the told ones; those that are new; and stored ones that a message mapped anew no longer states.
@@ -182,6 +229,7 @@ fn written<S: Serialize>(
         client,
         index,
         state,
+        reservations: Vec::new(),
         personal,
         facts,
         superseded,

@@ -1,8 +1,10 @@
 //! A store that fails when told to: before it does a thing, or after it has done it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use crossdock::canonical::stock::Reservation;
 use crossdock::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crossdock::ports::*;
 use jiff::Timestamp;
@@ -78,6 +80,7 @@ flaky! {
     fn messages(query: &MessageQuery) -> Vec<Message>;
     fn resolve(refs: &[ExternalRef]) -> Vec<Option<EntityId>>;
     fn load(ids: &[EntityId]) -> Vec<EntityRecord>;
+    fn reservations(wanted: &[Reserved]) -> Vec<BTreeMap<EntityId, Reservation>>;
     fn commit(units: Vec<Unit>) -> Vec<Committed>;
     fn sweep(now: Timestamp, limit: usize) -> Vec<Hint>;
     fn next_due() -> Option<Timestamp>;

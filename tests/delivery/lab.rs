@@ -318,6 +318,7 @@ impl Bench {
             client: client.clone(),
             index: EntityIndex { account: account.clone(), ..EntityIndex::default() },
             state,
+            reservations: Vec::new(),
             personal: Value::Null,
             facts: Vec::new(),
             superseded: Vec::new(),

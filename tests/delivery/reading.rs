@@ -370,6 +370,7 @@ async fn know(bench: &Bench, id: &str) {
         client: "acme".into(),
         index: EntityIndex { account: account.clone(), ..EntityIndex::default() },
         state: json!({}),
+        reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),
         superseded: Vec::new(),

@@ -55,6 +55,7 @@ fn write(key: &str, expected: i64) -> EntityWrite {
             ..EntityIndex::default()
         },
         state: json!({ "key": key }),
+        reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),
         superseded: Vec::new(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossdock::canonical::EntityKind;
 use crossdock::io::store::postgres::{Options, PostgresStore};
 use crossdock::io::store::sqlite::{self, SqliteStore};
-use crossdock::ports::{ExceptionQuery, OrderQuery, Store};
+use crossdock::ports::{ExceptionQuery, OrderQuery, Reserved, Store};
 use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, Town, free_port, get};
@@ -21,10 +21,12 @@ async fn all(store: &dyn Store) -> Value {
         let ids = store.entities(kind, None, 10_000).await.unwrap();
         for record in store.load(&ids).await.unwrap() {
             let attempts = store.attempts(&record.id).await.unwrap();
+            let all = Reserved { stock: record.id.clone(), orders: None };
+            let reserved = store.reservations(&[all]).await.unwrap().remove(0);
             entities.push(json!({
                 "id": record.id, "version": record.version, "client": record.client, "state": record.state,
                 "facts": record.facts, "intents": record.intents, "exceptions": record.exceptions,
-                "attempts": attempts,
+                "attempts": attempts, "reserved": reserved,
             }));
         }
     }

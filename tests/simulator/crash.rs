@@ -1,10 +1,12 @@
 //! Ports that crash: before or after a chosen call nothing more happens in this life of the daemon.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use crossdock::canonical::stock::Reservation;
 use crossdock::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crossdock::ports::*;
 use jiff::Timestamp;
@@ -123,6 +125,12 @@ impl Store for Fused<dyn Store> {
     }
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
         fused!(self.load(ids))
+    }
+    async fn reservations(
+        &self,
+        wanted: &[Reserved],
+    ) -> Result<Vec<BTreeMap<EntityId, Reservation>>, StoreError> {
+        fused!(self.reservations(wanted))
     }
     async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {
         fused!(self.commit(units))

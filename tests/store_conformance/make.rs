@@ -92,6 +92,7 @@ pub fn write(order: &str, expected: i64) -> EntityWrite {
             words: format!("#{order} TEA-{order}"),
         },
         state: json!({ "id": order_id(order), "lines": [], "contact": {} }),
+        reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),
         superseded: Vec::new(),

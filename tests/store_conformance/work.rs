@@ -1,7 +1,10 @@
 //! Units of work.
 
-use crossdock::canonical::{Class, IntentState};
-use crossdock::ports::{Committed, EntityWrite, Exception, Hint, MessageState, Unit};
+use std::collections::BTreeMap;
+
+use crossdock::canonical::stock::Reservation;
+use crossdock::canonical::{Class, EntityId, IntentState, MessageId, When};
+use crossdock::ports::{Committed, EntityWrite, Exception, Hint, MessageState, Reserved, Unit};
 use serde_json::{Value, json};
 
 use crate::Place;
@@ -54,6 +57,47 @@ pub async fn a_unit_stores_all_of_it(place: Place) {
 
     let unknown = store.load(&[order_id("none")]).await.unwrap().remove(0);
     assert_eq!((unknown.version, unknown.state), (0, Value::Null));
+}
+
+pub async fn reservations_stand_beside_the_state(place: Place) {
+    let store = place.open();
+    let stock = EntityId::stock(&"acme".into(), &east(), "TEA");
+    let (one, two, three) = (order_id("1"), order_id("2"), order_id("3"));
+    let units = |wanted| Reservation {
+        wanted,
+        generation: 1,
+        asked: Some(When::utc(at(1))),
+        ..Reservation::default()
+    };
+    let write = |expected, reservations: &[(&EntityId, Option<Reservation>)]| EntityWrite {
+        id: stock.clone(),
+        facts: vec![fact("1", u32::try_from(expected).unwrap() + 1, MessageId(7))],
+        reservations: reservations.iter().map(|(id, known)| ((*id).clone(), known.clone())).collect(),
+        ..crate::make::write("stock", expected)
+    };
+    commit(&*store, unit(vec![write(0, &[(&one, Some(units(1))), (&two, Some(units(2)))])])).await;
+    commit(&*store, unit(vec![write(1, &[(&one, None), (&two, Some(units(5))), (&three, Some(units(3)))])]))
+        .await;
+    let late = write(1, &[(&two, None), (&three, Some(units(9)))]);
+    assert_eq!(attempt(&*store, unit(vec![late])).await, Committed::Conflict);
+
+    let of = |stock: &EntityId, orders: Option<&[&EntityId]>| Reserved {
+        stock: stock.clone(),
+        orders: orders.map(|orders| orders.iter().map(|id| (*id).clone()).collect()),
+    };
+    let wanted = [
+        of(&stock, Some(&[&three, &one])),
+        of(&order_id("none"), None),
+        of(&stock, None),
+        of(&stock, Some(&[])),
+        of(&order_id("none"), Some(&[&two])),
+    ];
+    let found = store.reservations(&wanted).await.unwrap();
+    let all = BTreeMap::from([(two.clone(), units(5)), (three.clone(), units(3))]);
+    let none = BTreeMap::new();
+    assert_eq!(found, [BTreeMap::from([(three.clone(), units(3))]), none.clone(), all, none.clone(), none]);
+    let record = store.load(std::slice::from_ref(&stock)).await.unwrap().remove(0);
+    assert_eq!((record.version, record.facts), (2, vec![]), "stock is worked with by its state alone");
 }
 
 pub async fn versions_are_compared_and_swapped(place: Place) {

@@ -121,6 +121,7 @@ impl House {
                 words: format!("{number} {}", words.join(" ")),
             },
             state,
+            reservations: Vec::new(),
             personal: json!({ "contact": contact }),
             facts,
             superseded: Vec::new(),

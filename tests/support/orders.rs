@@ -323,6 +323,20 @@ impl Bench {
     }
 }
 
+/// Stock of SKU `A` at `east` after one more fact, planned over those reservations alone that are in `before`.
+pub fn plan_stock_in_part(config: &Config, before: &Stock, fact: &Fact) -> Option<Plan<Stock>> {
+    let client = ClientId::from("acme");
+    let key = StockKey { client: client.clone(), warehouse: "east".into(), sku: "A".into() };
+    let stock = apply::apply_stock(Some(before.clone()), &key, 1, fact);
+    plan::plan_stock_in_part(&StockCase {
+        stock: &stock,
+        before: Some(before),
+        intents: &[],
+        flow: config.flow_of(&client)?,
+        now: at(0),
+    })
+}
+
 /// Stock of SKU `A` at `east`, with its plan.
 pub fn plan_stock(
     config: &Config,

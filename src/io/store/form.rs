@@ -197,6 +197,39 @@ pub(super) fn pack_fact(fact: &Fact) -> Result<(Vec<u8>, Option<Vec<u8>>), Unrea
     Ok((pack_json(&whole)?, personal))
 }
 
+/// What [`pack_fact`] packed.
+pub(super) fn unpack_fact(plain: &[u8], personal: Option<&[u8]>) -> Result<Fact, Unreadable> {
+    let plain = unpack(plain)?;
+    let Some(personal) = personal else { return Ok(serde_json::from_slice(&plain)?) };
+    let personal = unpack(personal)?;
+    if let Some(whole) = joined(&plain, &personal)
+        && let Ok(fact) = serde_json::from_slice(&whole)
+    {
+        return Ok(fact);
+    }
+    let mut whole: Value = serde_json::from_slice(&plain)?;
+    if let Some(body) = whole.get_mut("body") {
+        merge(body, serde_json::from_slice(&personal)?);
+    }
+    Ok(serde_json::from_value(whole)?)
+}
+
+/// The text of a fact with its personal fields put back in front of the others of its body, where both are written as
+/// [`pack_fact`] does. (Inside of a text the quotes of what is looked for would be escaped.)
+fn joined(plain: &[u8], personal: &[u8]) -> Option<Vec<u8>> {
+    const BODY: &[u8] = b"\"body\":{";
+    let at = plain.windows(BODY.len()).position(|part| part == BODY)? + BODY.len();
+    let fields = personal.strip_prefix(b"{")?.strip_suffix(b"}")?;
+    let mut whole = Vec::with_capacity(plain.len() + fields.len() + 1);
+    whole.extend_from_slice(&plain[..at]);
+    whole.extend_from_slice(fields);
+    if !fields.is_empty() && plain.get(at)? != &b'}' {
+        whole.push(b',');
+    }
+    whole.extend_from_slice(&plain[at..]);
+    Some(whole)
+}
+
 /// The words of a text, as they are searched.
 pub(super) fn words(text: &str) -> BTreeSet<String> {
     text.split_whitespace()
@@ -292,6 +325,33 @@ mod tests {
         assert!(unpack(b"").is_err());
         assert!(unpack(b"\x07x").is_err());
         assert!(unpack(b"\x01\xff\xff\xff\x0fzz").is_err());
+    }
+
+    #[test]
+    fn personal_fields_are_put_back_into_a_fact() {
+        let told = |body: Value| -> Fact {
+            serde_json::from_value(json!({
+                "id": FactId::derive(&["x"]), "rule": "\"body\":{", "account": "\"body\":{", "header": {}, "body": body,
+                "heard": "2026-03-01T12:00:00Z", "message": 1, "mapping": "",
+            }))
+            .unwrap()
+        };
+        for body in [
+            json!({ "is": "order.placed", "currency": "USD", "email": "x@example.com", "note": "{}", "tags": ["a"] }),
+            json!({ "is": "order.placed", "currency": "USD" }),
+            json!({ "is": "timer.due", "timer": "replan", "generation": 1 }),
+        ] {
+            let fact = told(body);
+            let (plain, personal) = pack_fact(&fact).unwrap();
+            assert_eq!(unpack_fact(&plain, personal.as_deref()).unwrap(), fact);
+        }
+        let fact = told(json!({ "is": "order.placed", "currency": "USD", "email": "x@example.com" }));
+        let (plain, personal) = pack_fact(&fact).unwrap();
+        assert!(joined(&unpack(&plain).unwrap(), &unpack(&personal.unwrap()).unwrap()).is_some());
+        // Written with spaces by somebody else, it is read all the same.
+        let spaced = serde_json::to_vec_pretty(&unpack_json::<Value>(&plain).unwrap()).unwrap();
+        let email = pack(b"{ \"email\": \"x@example.com\" }");
+        assert_eq!(unpack_fact(&pack(&spaced), Some(&email)).unwrap(), fact);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Entities: loading them whole, and the names that lead to them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -8,11 +8,14 @@ use tokio_postgres::Row;
 use super::codec::{Fault, get, id, key, small, statements, values, word};
 use super::exceptions;
 use super::link::{Batch, Tx};
+use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
 };
-use crate::io::store::form::{class_out, instant, intent_out, kind_in, merge, number, unpack, unpack_json};
-use crate::ports::EntityRecord;
+use crate::io::store::form::{
+    class_out, instant, intent_out, kind_in, merge, number, unpack_fact, unpack_json,
+};
+use crate::ports::{EntityRecord, Reserved};
 
 statements! {
     RESOLVE = "SELECT k.ord - 1, e.id FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
@@ -27,6 +30,10 @@ statements! {
         i.created, i.sent_digest, i.error, z.content
         FROM entity e JOIN intent i ON i.entity = e.num LEFT JOIN frozen z ON z.intent = i.n
         WHERE e.id = ANY($1::text[]) ORDER BY i.n";
+    RESERVED = "SELECT k.ord - 1, r.holder, r.data FROM unnest($1::text[], $2::text[]) WITH ORDINALITY k (entity, holder, ord)
+        JOIN entity e ON e.id = k.entity JOIN reservation r ON r.entity = e.num AND r.holder = k.holder";
+    RESERVATIONS = "SELECT k.ord - 1, r.holder, r.data FROM unnest($1::text[]) WITH ORDINALITY k (entity, ord)
+        JOIN entity e ON e.id = k.entity JOIN reservation r ON r.entity = e.num";
     HEARD = "SELECT t.message, e.id FROM touched t JOIN entity e ON e.num = t.entity
         WHERE t.message = ANY($1::int8[]) ORDER BY e.id";
     PAGE = "SELECT id FROM entity WHERE id > $1 AND kind = $2 ORDER BY id LIMIT $3";
@@ -78,7 +85,9 @@ pub(super) async fn load(tx: &Tx<'_>, ids: &[EntityId]) -> Result<Vec<EntityReco
     let keys: Vec<String> = ids.iter().map(|id| key(&id.0)).collect();
     let mut batch = Batch::default();
     batch.add(ENTITIES, values![keys.clone()]);
-    batch.add(FACTS, values![keys.clone()]);
+    // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
+    let orders = ids.iter().filter(|id| id.kind() == EntityKind::Order);
+    batch.add(FACTS, values![orders.map(|id| key(&id.0)).collect::<Vec<String>>()]);
     batch.add(INTENTS, values![keys.clone()]);
     batch.add(exceptions::ON_ENTITIES, values![keys.clone()]);
     let answers = tx.send(batch).await?;
@@ -125,19 +134,46 @@ pub(super) async fn load(tx: &Tx<'_>, ids: &[EntityId]) -> Result<Vec<EntityReco
     keys.iter().map(|key| found.get(key).cloned().ok_or(Fault::Overtaken)).collect()
 }
 
-/// A fact as stored, with its personal fields.
-fn fact(row: &Row) -> Result<Fact, Fault> {
-    let plain = unpack(get(row, 1)?)?;
-    match get::<Option<&[u8]>>(row, 2)? {
-        None => Ok(serde_json::from_slice(&plain)?),
-        Some(personal) => {
-            let mut whole: Value = serde_json::from_slice(&plain)?;
-            if let Some(body) = whole.get_mut("body") {
-                merge(body, unpack_json(personal)?);
+pub(super) async fn reservations(
+    tx: &Tx<'_>,
+    wanted: &[Reserved],
+) -> Result<Vec<BTreeMap<EntityId, Reservation>>, Fault> {
+    let mut out = vec![BTreeMap::new(); wanted.len()];
+    // Of which of `wanted` a row is, by its place among what was asked.
+    let (mut whole, mut single) = (Vec::new(), Vec::new());
+    let (mut all, mut stocks, mut holders) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, Reserved { stock, orders }) in wanted.iter().enumerate() {
+        match orders {
+            None => {
+                whole.push(place);
+                all.push(key(&stock.0));
             }
-            Ok(serde_json::from_value(whole)?)
+            Some(orders) => {
+                for order in orders {
+                    single.push(place);
+                    stocks.push(key(&stock.0));
+                    holders.push(key(&order.0));
+                }
+            }
         }
     }
+    let mut batch = Batch::default();
+    batch.add(RESERVATIONS, values![all]);
+    batch.add(RESERVED, values![stocks, holders]);
+    let answers = tx.send(batch).await?;
+    for (rows, places) in answers.iter().zip([whole, single]) {
+        for row in rows {
+            let at: usize = small(row, 0)?;
+            let found = places.get(at).and_then(|place| out.get_mut(*place)).ok_or(Fault::Overtaken)?;
+            found.insert(EntityId(get(row, 1)?), unpack_json(get(row, 2)?)?);
+        }
+    }
+    Ok(out)
+}
+
+/// A fact as stored, with its personal fields.
+fn fact(row: &Row) -> Result<Fact, Fault> {
+    Ok(unpack_fact(get(row, 1)?, get(row, 2)?)?)
 }
 
 /// The intent of a row whose first columns are those of `INTENTS`.

@@ -33,6 +33,7 @@ mod schema;
 mod tls;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -44,11 +45,12 @@ use self::connect::Target;
 pub use self::connect::{LeaseClock, Options};
 use self::groups::Groups;
 use self::link::{Link, read, transact};
+use crate::canonical::stock::Reservation;
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crate::ports::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
     ExceptionQuery, Frozen, Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow,
-    Remedy, Settled, Store, StoreError, Unit,
+    Remedy, Reserved, Settled, Store, StoreError, Unit,
 };
 
 /// [`Store`] on a PostgreSQL database.
@@ -182,6 +184,13 @@ impl Store for PostgresStore {
 
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
         read!(*self.link, tx => entity::load(&tx, ids))
+    }
+
+    async fn reservations(
+        &self,
+        wanted: &[Reserved],
+    ) -> Result<Vec<BTreeMap<EntityId, Reservation>>, StoreError> {
+        read!(*self.link, tx => entity::reservations(&tx, wanted))
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -25,6 +25,9 @@ statements! {
         VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     UPDATE = "UPDATE entity SET version = version + 1, client = ?2, account = ?3, label = ?4, phase = ?5, placed = ?6,
         sort = ?7, changed = ?8, words = ?9, state = ?10 WHERE num = ?1";
+    RESERVE = "INSERT INTO reservation (entity, holder, data) VALUES (?1, ?2, ?3)
+        ON CONFLICT (entity, holder) DO UPDATE SET data = excluded.data";
+    NO_RESERVATION = "DELETE FROM reservation WHERE entity = ?1 AND holder = ?2";
     SET_PERSONAL = "INSERT INTO personal (entity, data) VALUES (?1, ?2)
         ON CONFLICT (entity) DO UPDATE SET data = excluded.data";
     NO_PERSONAL = "DELETE FROM personal WHERE entity = ?1";
@@ -104,6 +107,8 @@ pub(super) struct Ready {
 struct Packed {
     state: Vec<u8>,
     personal: Option<Vec<u8>>,
+    /// Of its reservations, in their order; none for those that go.
+    reservations: Vec<Option<Vec<u8>>>,
     /// Of its facts, in their order: what is not personal, and what is.
     facts: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
@@ -122,6 +127,11 @@ impl Packed {
     fn of(write: &EntityWrite) -> Result<Self, Fault> {
         Ok(Self {
             state: pack_json(&write.state)?,
+            reservations: write
+                .reservations
+                .iter()
+                .map(|(_, reservation)| reservation.as_ref().map(pack_json).transpose())
+                .collect::<Result<_, _>>()?,
             personal: (!write.personal.is_null()).then(|| pack_json(&write.personal)).transpose()?,
             facts: write.facts.iter().map(pack_fact).collect::<Result<_, _>>()?,
         })
@@ -199,10 +209,8 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
         due.shards.insert(message.shard());
     }
     for ((id, state), standing) in unit.messages.iter().zip(&standings) {
-        intake::set_state(tx, *id, standing, *state)?;
-        if !unit.generation.is_empty() {
-            intake::worked(tx, *id, &unit.generation)?;
-        }
+        let generation = (!unit.generation.is_empty()).then_some(unit.generation.as_str());
+        intake::set_state(tx, *id, standing, *state, generation)?;
         if erased && *state == MessageState::Done {
             tx.run(DROP_BODY, params![id.0])?;
         }
@@ -254,6 +262,12 @@ fn write(
         None if write.expected > 0 => tx.run(NO_PERSONAL, params![num])?,
         None => 0,
     };
+    for ((order, _), data) in write.reservations.iter().zip(&packed.reservations) {
+        match data {
+            Some(data) => tx.run(RESERVE, params![num, order.0, data])?,
+            None => tx.run(NO_RESERVATION, params![num, order.0])?,
+        };
+    }
     for id in &write.superseded {
         supersede(tx, num, *id)?;
     }

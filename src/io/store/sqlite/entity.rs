@@ -1,17 +1,21 @@
 //! Entities: loading them whole, and the names that lead to them.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use super::codec::{
     Fault, class_out, first, instant, intent_out, key, kind_in, merge, number, records, rows, statements,
-    unpack, unpack_json,
+    unpack_json,
 };
 use super::exceptions;
+use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
 };
-use crate::ports::EntityRecord;
+use crate::io::store::form::unpack_fact;
+use crate::ports::{EntityRecord, Reserved};
 
 statements! {
     RESOLVE = "SELECT e.id, e.num FROM ref r JOIN entity e ON e.num = r.entity
@@ -24,6 +28,8 @@ statements! {
         i.created, i.sent_digest, i.error, z.content
         FROM intent i JOIN entity e ON e.num = i.entity LEFT JOIN frozen z ON z.intent = i.n
         WHERE i.entity = ?1 ORDER BY i.n";
+    RESERVATION = "SELECT r.data FROM entity e JOIN reservation r ON r.entity = e.num WHERE e.id = ?1 AND r.holder = ?2";
+    RESERVATIONS = "SELECT r.holder, r.data FROM entity e JOIN reservation r ON r.entity = e.num WHERE e.id = ?1";
     HEARD = "SELECT e.id FROM touched t JOIN entity e ON e.num = t.entity WHERE t.message = ?1 ORDER BY e.id";
     ENTITIES = "SELECT id FROM entity WHERE id > ?1 AND kind = ?2 ORDER BY id LIMIT ?3";
 }
@@ -74,24 +80,44 @@ fn record(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
             exceptions,
         });
     };
-    let facts = records(db, FACTS, params![num], fact)?;
+    // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
+    let facts = match id.kind() {
+        EntityKind::Order => records(db, FACTS, params![num], fact)?,
+        EntityKind::Stock => Vec::new(),
+    };
     let intents = records(db, INTENTS, params![num], intent)?;
     Ok(EntityRecord { id: id.clone(), version, client, state, facts, intents, exceptions })
 }
 
+pub(super) fn reservations(
+    db: &Connection,
+    wanted: &[Reserved],
+) -> Result<Vec<BTreeMap<EntityId, Reservation>>, Fault> {
+    let data = |row: &Row<'_>, column| {
+        Ok::<Reservation, Fault>(unpack_json(row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?)?)
+    };
+    let of = |Reserved { stock, orders }: &Reserved| {
+        let Some(orders) = orders else {
+            let all = records(db, RESERVATIONS, params![stock.0], |row| {
+                Ok((EntityId(row.get(0)?), data(row, 1)?))
+            })?;
+            return Ok(all.into_iter().collect());
+        };
+        let mut found = BTreeMap::new();
+        for order in orders {
+            let one = records(db, RESERVATION, params![stock.0, order.0], |row| data(row, 0))?;
+            found.extend(one.into_iter().map(|reservation| (order.clone(), reservation)));
+        }
+        Ok(found)
+    };
+    wanted.iter().map(of).collect()
+}
+
 /// A fact as stored, with its personal fields.
 fn fact(row: &Row<'_>) -> Result<Fact, Fault> {
-    let plain = unpack(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
-    match row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
-        None => Ok(serde_json::from_slice(&plain)?),
-        Some(personal) => {
-            let mut whole: Value = serde_json::from_slice(&plain)?;
-            if let Some(body) = whole.get_mut("body") {
-                merge(body, unpack_json(personal)?);
-            }
-            Ok(serde_json::from_value(whole)?)
-        }
-    }
+    let plain = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    let personal = row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+    Ok(unpack_fact(plain, personal)?)
 }
 
 /// The intent of a row whose first columns are those of `INTENTS`.

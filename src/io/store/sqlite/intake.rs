@@ -41,8 +41,7 @@ statements! {
         AND (?5 IS NULL OR m.account IN (SELECT value FROM json_each(?5)))
         ORDER BY b.received DESC, b.message DESC LIMIT ?6";
     STANDING = "SELECT state, account, shard, origin, attempts FROM message WHERE id = ?1";
-    SET_STATE = "UPDATE message SET state = ?2, attempts = attempts + ?3 WHERE id = ?1";
-    WORKED = "UPDATE message SET generation = ?2 WHERE id = ?1";
+    SET_STATE = "UPDATE message SET state = ?2, attempts = attempts + ?3, generation = ifnull(?4, generation) WHERE id = ?1";
     LATER = "UPDATE message SET priority = 2 WHERE id = ?1";
     DROP_BODY = "DELETE FROM body WHERE message = ?1";
     HAS_BODY = "SELECT 1 FROM body WHERE message = ?1";
@@ -200,15 +199,16 @@ pub(super) fn standing(db: &Connection, id: MessageId) -> Result<Option<Standing
     })
 }
 
-/// Moves a message to another state. Facts of our own leave no body behind: the fact itself is stored.
+/// Moves a message to another state, and notes the generation under which it was worked on. Facts of our own leave no body behind: the fact itself is stored.
 pub(super) fn set_state(
     tx: &Tx<'_>,
     id: MessageId,
     was: &Standing,
     state: MessageState,
+    generation: Option<&str>,
 ) -> Result<(), Fault> {
     let worked = was.state == MessageState::Pending;
-    tx.run(SET_STATE, params![id.0, message_in(state), i64::from(worked)])?;
+    tx.run(SET_STATE, params![id.0, message_in(state), i64::from(worked), generation])?;
     tx.tally("message", message_word(was.state), "", -1);
     tx.tally("message", message_word(state), "", 1);
     let moves = i64::from(state == MessageState::Pending) - i64::from(was.state == MessageState::Pending);
@@ -221,15 +221,9 @@ pub(super) fn set_state(
     Ok(())
 }
 
-/// Notes the generation under which it was worked on.
-pub(super) fn worked(tx: &Tx<'_>, id: MessageId, generation: &str) -> Result<(), Fault> {
-    tx.run(WORKED, params![id.0, generation])?;
-    Ok(())
-}
-
 /// Puts a settled message back to pending, behind what is more urgent.
 pub(super) fn reopen(tx: &Tx<'_>, id: MessageId, was: &Standing) -> Result<(), Fault> {
-    set_state(tx, id, was, MessageState::Pending)?;
+    set_state(tx, id, was, MessageState::Pending, None)?;
     tx.run(LATER, params![id.0])?;
     Ok(())
 }

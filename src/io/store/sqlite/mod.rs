@@ -29,6 +29,7 @@ mod threads;
 mod waiting;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,11 +43,12 @@ use self::intake::Ready;
 use self::schema::Role;
 use self::threads::Threads;
 use self::writer::{Tx, closed};
+use crate::canonical::stock::Reservation;
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crate::ports::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
     ExceptionQuery, Frozen, Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow,
-    Remedy, Settled, Store, StoreError, Unit,
+    Remedy, Reserved, Settled, Store, StoreError, Unit,
 };
 
 /// How a [`SqliteStore`] runs.
@@ -250,6 +252,14 @@ impl Store for SqliteStore {
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
         let ids = ids.to_vec();
         self.read(move |db| entity::load(db, &ids)).await
+    }
+
+    async fn reservations(
+        &self,
+        wanted: &[Reserved],
+    ) -> Result<Vec<BTreeMap<EntityId, Reservation>>, StoreError> {
+        let wanted = wanted.to_vec();
+        self.read(move |db| entity::reservations(db, &wanted)).await
     }
 
     async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {

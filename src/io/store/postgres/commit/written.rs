@@ -39,6 +39,10 @@ statements! {
             $9::int8[], $10::int8[], $11::text[], $12::bytea[])
             k (num, id, kind, client, account, label, phase, placed, sort, changed, words, state)
         WHERE e.num = k.num RETURNING e.num";
+    RESERVE = "INSERT INTO reservation (entity, holder, data) SELECT * FROM unnest($1::int8[], $2::text[], $3::bytea[])
+        ON CONFLICT (entity, holder) DO UPDATE SET data = excluded.data";
+    NO_RESERVATIONS = "DELETE FROM reservation r USING unnest($1::int8[], $2::text[]) k (entity, holder)
+        WHERE r.entity = k.entity AND r.holder = k.holder";
     SET_PERSONAL = "INSERT INTO personal (entity, data) SELECT * FROM unnest($1::int8[], $2::bytea[])
         ON CONFLICT (entity) DO UPDATE SET data = excluded.data";
     NO_PERSONAL = "DELETE FROM personal WHERE entity = ANY($1::int8[])";
@@ -109,6 +113,8 @@ rows!(Entities {
     placed: Option<i64>, sort: i64, changed: i64, words: String, state: Vec<u8>,
 });
 rows!(Data { of: i64, data: Vec<u8> });
+rows!(Reservations { entity: i64, holder: String, data: Vec<u8> });
+rows!(Given { entity: i64, holder: String });
 rows!(Words { word: String, entity: i64 });
 rows!(Pairs { one: i64, other: i64 });
 rows!(Links { scope: String, kind: String, id: String, entity: i64 });
@@ -157,6 +163,8 @@ pub(super) struct Written {
     waits_for: WaitsFor,
     new: Entities,
     old: Entities,
+    reservations: Reservations,
+    given: Given,
     personal: Data,
     no_personal: Vec<i64>,
     add_words: Words,
@@ -270,6 +278,16 @@ impl Written {
         } else {
             self.personal.of.push(num);
             self.personal.data.push(pack_json(&write.personal)?);
+        }
+        for (order, reservation) in &write.reservations {
+            if let Some(reservation) = reservation {
+                self.reservations.entity.push(num);
+                self.reservations.holder.push(key(&order.0));
+                self.reservations.data.push(pack_json(reservation)?);
+            } else {
+                self.given.entity.push(num);
+                self.given.holder.push(key(&order.0));
+            }
         }
         self.facts(tx, num, &entity, write, erased, known)?;
         // Facts that waited for their subject come by themselves, long after their message.
@@ -541,6 +559,8 @@ impl Written {
         }
         let mut add =
             |wanted: bool, sql: &'static str, values: Vec<Param>| wanted.then(|| batch.add(sql, values));
+        add(!self.given.entity.is_empty(), NO_RESERVATIONS, self.given.values());
+        add(!self.reservations.entity.is_empty(), RESERVE, self.reservations.values());
         add(!self.no_personal.is_empty(), NO_PERSONAL, values![self.no_personal]);
         add(!self.personal.of.is_empty(), SET_PERSONAL, self.personal.values());
         add(!self.drop_words.word.is_empty(), DROP_WORDS, self.drop_words.values());
