@@ -10,25 +10,26 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::SECRET;
 
 /// What it has seen: number of the order to the moment at which its command came.
 pub type Seen = Arc<Mutex<HashMap<String, Instant>>>;
 
-/// Serves it on loopback; gives its address.
-pub async fn serve(seen: Seen) -> String {
+/// Serves it on loopback; gives its address. It lets nobody in before `open` says so.
+pub async fn serve(seen: Seen, open: watch::Receiver<bool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new()
-        .route(
-            "/auth/refresh",
-            post(|| async {
-                Json(json!({ "access_token": "bench", "expires_in": 2_419_200, "token_type": "Bearer" }))
-            }),
-        )
-        .route("/graphql", post(answer))
-        .with_state(seen);
+    let token = move || {
+        let mut open = open.clone();
+        async move {
+            open.wait_for(|open| *open).await.unwrap();
+            Json(json!({ "access_token": "bench", "expires_in": 2_419_200, "token_type": "Bearer" }))
+        }
+    };
+    let router =
+        Router::new().route("/auth/refresh", post(token)).route("/graphql", post(answer)).with_state(seen);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     format!("http://{address}")
 }
