@@ -165,7 +165,7 @@ async fn goes_round(cut: Cut, hooks: bool) -> Outcome {
     assert_eq!((captures, capture.state), (1, IntentState::Done));
 
     // Our side: captured once, whoever told of it.
-    let state: Order = serde_json::from_value(record.state.clone()).unwrap();
+    let state: Order = record.state.read().unwrap();
     let ours: Vec<_> = state.payments.iter().filter(|it| it.account.as_str() == "pay").collect();
     assert_eq!(ours.len(), 1, "{:#?}", state.payments);
     let minor = ours[0].captured.unwrap().minor(2).unwrap().to_string();

@@ -85,7 +85,7 @@ fn write(key: &str) -> Unit {
         expected: 0,
         client: "acme".into(),
         index: EntityIndex { words: key.replace('/', " "), ..EntityIndex::default() },
-        state: json!({ "key": key.repeat(50) }),
+        state: json!({ "key": key.repeat(50) }).into(),
         reservations: Vec::new(),
         personal: json!({ "email": "x@example.com" }),
         facts: Vec::new(),
@@ -124,7 +124,7 @@ async fn kept(store: &dyn Store, promise: &Promise) -> bool {
         }
         Promise::Order(key) => {
             store.resolve(&[name(key)]).await.unwrap() == [Some(order(key))]
-                && store.load(&[order(key)]).await.unwrap()[0].state["email"] == "x@example.com"
+                && store.load(&[order(key)]).await.unwrap()[0].state.value()["email"] == "x@example.com"
         }
         Promise::Value(key) => store.get("kept", key).await.unwrap() == Some(json!(key)),
     }

@@ -529,12 +529,8 @@ fn content_of(
     flow: &Flow,
 ) -> Result<Result<Value, NoContent>, serde_json::Error> {
     Ok(match intent.entity.kind() {
-        EntityKind::Order => {
-            plan::content(intent, &serde_json::from_value::<Order>(record.state.clone())?, flow)
-        }
-        EntityKind::Stock => {
-            plan::stock_content(intent, &serde_json::from_value::<Stock>(record.state.clone())?, flow)
-        }
+        EntityKind::Order => plan::content(intent, &record.state.read::<Order>()?, flow),
+        EntityKind::Stock => plan::stock_content(intent, &record.state.read::<Stock>()?, flow),
     })
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Hint;
+use super::{Hint, Json};
 use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, ClientId, EntityId, Exception, ExternalRef, Fact, FactId, Intent, MessageId, Timer,
@@ -104,7 +104,7 @@ pub struct EntityRecord {
     /// The merchant.
     pub client: ClientId,
     /// The state with personal data merged in (JSON of `Order`, or of `Stock` without its reservations); `Null` when new.
-    pub state: Value,
+    pub state: Json,
     /// All facts in force (orders only; stock is worked with by its state alone), in the order of their numbers.
     pub facts: Vec<Fact>,
     /// All intents.
@@ -160,7 +160,7 @@ pub struct EntityWrite {
     /// Search columns.
     pub index: EntityIndex,
     /// The state without personal data.
-    pub state: Value,
+    pub state: Json,
     /// Reservations that are to be stored (stock), or to be forgotten, by order.
     pub reservations: Vec<(EntityId, Option<Reservation>)>,
     /// The personal data, kept apart (`Null` for none).

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use super::assemble::Folded;
 use crate::apply::{self, StockKey};
+use crate::canonical::order::Contact;
 use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, Intent,
@@ -16,7 +17,7 @@ use crate::canonical::{
 };
 use crate::config::world::World;
 use crate::plan::{self, OrderCase, Plan, StockCase};
-use crate::ports::{EntityIndex, EntityRecord, EntityWrite};
+use crate::ports::{EntityIndex, EntityRecord, EntityWrite, Json};
 
 /// What a unit tells one entity.
 #[derive(Debug, Default)]
@@ -93,7 +94,8 @@ fn fold_order(world: &World, record: &EntityRecord, told: Told, now: Timestamp) 
         .iter()
         .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
     let mails = mails.collect();
-    let write = written(record, client.clone(), index, &plan, new, superseded, told.links);
+    let write =
+        written(record, client.clone(), index, &plan, Some(&plan.state.contact), new, superseded, told.links);
     (Some(write), mails, None)
 }
 
@@ -164,7 +166,7 @@ fn fold_stock(
         .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
     let mails = mails.collect();
     let reservations = changed(&reservations.stored, &plan.state.orders);
-    let write = written(record, client.clone(), index, &plan, told.facts, Vec::new(), told.links);
+    let write = written(record, client.clone(), index, &plan, None, told.facts, Vec::new(), told.links);
     Ok((Some(EntityWrite { reservations, ..write }), mails, None))
 }
 
@@ -207,15 +209,17 @@ fn written<S: Serialize>(
     client: ClientId,
     index: EntityIndex,
     plan: &Plan<S>,
+    contact: Option<&Contact>,
     facts: Vec<Fact>,
     superseded: Vec<FactId>,
     links: Vec<ExternalRef>,
 ) -> EntityWrite {
-    let mut state = serde_json::to_value(&plan.state).unwrap_or_default();
-    let personal = match state.as_object_mut().and_then(|fields| fields.remove("contact")) {
-        Some(contact) => Value::Object(Map::from_iter([("contact".to_owned(), contact)])),
-        None => Value::Null,
-    };
+    let mut state = Json::of(&plan.state);
+    let mut personal = Value::Null;
+    if let Some(contact) = contact {
+        state = state.without("contact", &Json::of(contact));
+        personal = json!({ "contact": contact });
+    }
     let mut intents: Vec<Intent> = plan.intents.clone();
     for intent in &record.intents {
         if plan.withdraw.contains(&intent.id) {
@@ -265,9 +269,7 @@ fn stored<S: DeserializeOwned>(record: &EntityRecord) -> Result<Option<S>, Strin
     if record.state.is_null() {
         return Ok(None);
     }
-    S::deserialize(&record.state)
-        .map(Some)
-        .map_err(|error| format!("its stored state cannot be read: {error}"))
+    record.state.read().map(Some).map_err(|error| format!("its stored state cannot be read: {error}"))
 }
 
 /// The entity cannot be worked on: its messages become exceptions, nothing is written.

@@ -12,7 +12,7 @@ use super::assemble;
 use super::read::{self, Reading};
 use crate::canonical::{EntityId, Exception, Fact, Intent, IntentState, MessageId};
 use crate::config::world::World;
-use crate::ports::{EntityRecord, EntityWrite, Message, Origin, Store, StoreError};
+use crate::ports::{EntityRecord, EntityWrite, Json, Message, Origin, Store, StoreError};
 
 /// The space of the store for messages that a person has mapped anew whatever was sent because of them.
 pub const FORCED: &str = "remap_forced";
@@ -152,7 +152,8 @@ pub(super) fn strays(
     reading: &Reading,
     now: Timestamp,
 ) -> Option<(MessageId, Exception)> {
-    let (before, after) = (record.state.to_string(), write.state.to_string());
+    let text = |state: &Json| String::from_utf8_lossy(state.text()).into_owned();
+    let (before, after) = (text(&record.state), text(&write.state));
     let sent = |intent: &&Intent| {
         intent.state.told() && !matches!(intent.state, IntentState::Rejected | IntentState::Withdrawn)
     };

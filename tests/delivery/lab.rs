@@ -317,7 +317,7 @@ impl Bench {
             expected,
             client: client.clone(),
             index: EntityIndex { account: account.clone(), ..EntityIndex::default() },
-            state,
+            state: state.into(),
             reservations: Vec::new(),
             personal: Value::Null,
             facts: Vec::new(),

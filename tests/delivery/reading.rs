@@ -369,7 +369,7 @@ async fn know(bench: &Bench, id: &str) {
         expected: 0,
         client: "acme".into(),
         index: EntityIndex { account: account.clone(), ..EntityIndex::default() },
-        state: json!({}),
+        state: json!({}).into(),
         reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),

@@ -145,7 +145,7 @@ async fn the_same_mapping_again_changes_nothing_and_another_takes_the_place_of_w
     let before = shop.store().counts().await.unwrap();
     let state = async |shop: &Workshop| {
         let record = shop.store().load(&[id.as_str().into()]).await.unwrap().remove(0);
-        (record.state, record.facts, record.intents)
+        (record.state.value(), record.facts, record.intents)
     };
     let was = state(&shop).await;
     let remap = async |shop: &Workshop, body: Value| {

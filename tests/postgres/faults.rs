@@ -54,7 +54,7 @@ fn write(key: &str, expected: i64) -> EntityWrite {
             phase: "received".into(),
             ..EntityIndex::default()
         },
-        state: json!({ "key": key }),
+        state: json!({ "key": key }).into(),
         reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),

@@ -24,7 +24,7 @@ async fn all(store: &dyn Store) -> Value {
             let all = Reserved { stock: record.id.clone(), orders: None };
             let reserved = store.reservations(&[all]).await.unwrap().remove(0);
             entities.push(json!({
-                "id": record.id, "version": record.version, "client": record.client, "state": record.state,
+                "id": record.id, "version": record.version, "client": record.client, "state": record.state.value(),
                 "facts": record.facts, "intents": record.intents, "exceptions": record.exceptions,
                 "attempts": attempts, "reserved": reserved,
             }));

@@ -122,7 +122,7 @@ fn at_rest(stage: &Stage) -> Value {
                     (intent.slot.clone(), json!([intent.command, intent.account, intent.args, intent.state]))
                 })
                 .collect();
-            let mut state = record.state.clone();
+            let mut state = record.state.value();
             forget(&mut state);
             json!({ "id": record.id, "state": state, "intents": intents })
         })

@@ -91,7 +91,7 @@ pub fn write(order: &str, expected: i64) -> EntityWrite {
             placed: Some(at(0)),
             words: format!("#{order} TEA-{order}"),
         },
-        state: json!({ "id": order_id(order), "lines": [], "contact": {} }),
+        state: json!({ "id": order_id(order), "lines": [], "contact": {} }).into(),
         reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),

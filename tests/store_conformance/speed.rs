@@ -71,7 +71,7 @@ async fn how_fast() {
             let accepted = store.accept(vec![order(&key)], None).await.unwrap();
             let [Accepted::Duplicate(id)] = accepted[..] else { panic!() };
             let written = EntityWrite {
-                state: serde_json::from_slice(&order(&key).body).unwrap(),
+                state: serde_json::from_slice::<serde_json::Value>(&order(&key).body).unwrap().into(),
                 facts: vec![fact(&key, 1, id)],
                 refs: vec![name("order", &key), name("number", &key)],
                 intents: vec![intent(&key, "release/east", Class::Order)],

@@ -41,7 +41,7 @@ pub async fn a_unit_stores_all_of_it(place: Place) {
     let record = store.load(&[order_id("1001")]).await.unwrap().remove(0);
     assert_eq!(record.version, 1);
     assert_eq!(record.client.as_str(), "acme");
-    assert_eq!(record.state["contact"]["email"], "1001@example.com");
+    assert_eq!(record.state.value()["contact"]["email"], "1001@example.com");
     assert_eq!(record.facts, [told]);
     assert_eq!(record.intents, std::slice::from_ref(&release));
     assert_eq!(record.exceptions.len(), 1);
@@ -56,7 +56,7 @@ pub async fn a_unit_stores_all_of_it(place: Place) {
     assert_eq!(&pending[0].content.body[..], b"mail");
 
     let unknown = store.load(&[order_id("none")]).await.unwrap().remove(0);
-    assert_eq!((unknown.version, unknown.state), (0, Value::Null));
+    assert_eq!((unknown.version, unknown.state.value()), (0, Value::Null));
 }
 
 pub async fn reservations_stand_beside_the_state(place: Place) {
@@ -73,7 +73,7 @@ pub async fn reservations_stand_beside_the_state(place: Place) {
         id: stock.clone(),
         facts: vec![fact("1", u32::try_from(expected).unwrap() + 1, MessageId(7))],
         reservations: reservations.iter().map(|(id, known)| ((*id).clone(), known.clone())).collect(),
-        ..crate::make::write("stock", expected)
+        ..write("stock", expected)
     };
     commit(&*store, unit(vec![write(0, &[(&one, Some(units(1))), (&two, Some(units(2)))])])).await;
     commit(&*store, unit(vec![write(1, &[(&one, None), (&two, Some(units(5))), (&three, Some(units(3)))])]))

@@ -120,7 +120,7 @@ impl House {
                 placed: order.placed_at.map(|at| at.instant()),
                 words: format!("{number} {}", words.join(" ")),
             },
-            state,
+            state: state.into(),
             reservations: Vec::new(),
             personal: json!({ "contact": contact }),
             facts,

@@ -134,7 +134,8 @@ async fn labels(
     let ids: Vec<EntityId> = orders.collect::<BTreeSet<_>>().into_iter().collect();
     let records = web.store.load(&ids).await?;
     let label = |record: &EntityRecord| {
-        let number = record.state.get("number").and_then(serde_json::Value::as_str);
+        let state = record.state.value();
+        let number = state.get("number").and_then(serde_json::Value::as_str);
         number.unwrap_or(record.id.as_str()).to_owned()
     };
     Ok(records.iter().map(|record| (record.id.clone(), label(record))).collect())

@@ -153,7 +153,7 @@ pub async fn record(store: &dyn Store, name: &str) -> Result<EntityRecord, ApiEr
 /// # Errors
 /// When it cannot be read.
 pub fn state(record: &EntityRecord) -> Result<Order, ApiError> {
-    serde_json::from_value(record.state.clone()).map_err(|error| {
+    record.state.read().map_err(|error| {
         crate::ports::StoreError::Corrupt(format!("the state of {}: {error}", record.id)).into()
     })
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::codec::{Fault, get, id, key, small, statements, values, word};
@@ -13,9 +12,9 @@ use crate::canonical::{
     AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
 };
 use crate::io::store::form::{
-    class_out, instant, intent_out, kind_in, merge, number, unpack_fact, unpack_json,
+    class_out, instant, intent_out, kind_in, number, unpack, unpack_fact, unpack_json,
 };
-use crate::ports::{EntityRecord, Reserved};
+use crate::ports::{EntityRecord, Json, Reserved};
 
 statements! {
     RESOLVE = "SELECT k.ord - 1, e.id FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
@@ -99,7 +98,7 @@ pub(super) async fn load(tx: &Tx<'_>, ids: &[EntityId]) -> Result<Vec<EntityReco
             id: id.clone(),
             version: 0,
             client: ClientId::default(),
-            state: Value::Null,
+            state: Json::default(),
             facts: Vec::new(),
             intents: Vec::new(),
             exceptions: Vec::new(),
@@ -107,9 +106,9 @@ pub(super) async fn load(tx: &Tx<'_>, ids: &[EntityId]) -> Result<Vec<EntityReco
         found.insert(key.clone(), record);
     }
     for row in entities {
-        let mut state: Value = unpack_json(get(row, 4)?)?;
+        let mut state = Json::from_text(unpack(get(row, 4)?)?);
         if let Some(personal) = get::<Option<&[u8]>>(row, 5)? {
-            merge(&mut state, unpack_json(personal)?);
+            state = state.with(&unpack(personal)?);
         }
         if let Some(record) = found.get_mut(get::<&str>(row, 0)?) {
             (record.version, record.client, record.state) = (get(row, 2)?, ClientId(get(row, 3)?), state);

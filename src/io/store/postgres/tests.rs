@@ -61,7 +61,7 @@ async fn databases_of_every_earlier_form_are_upgraded() {
         let store = PostgresStore::open(Options::new(url.as_str().into())).await.unwrap();
         let record = store.load(&["order:old".into()]).await.unwrap().remove(0);
         assert_eq!(
-            (record.version, record.client.as_str(), &record.state["n"]),
+            (record.version, record.client.as_str(), &record.state.value()["n"]),
             (3, "acme", &Value::from(7))
         );
         assert_eq!(record.intents.len(), 1);

@@ -5,8 +5,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, Trans
 use crate::canonical::{Class, IntentState};
 use crate::io::store::form::{self, Unreadable};
 pub(super) use crate::io::store::form::{
-    class_in, count, instant, intent_in, kind_in, merge, message_in, message_word, nanos, number, origin_in,
-    pack, pack_json, text, unpack, unpack_json,
+    class_in, count, instant, intent_in, kind_in, message_in, message_word, nanos, number, origin_in, pack,
+    pack_json, text, unpack, unpack_json,
 };
 use crate::ports::{MessageState, Origin, StoreError};
 

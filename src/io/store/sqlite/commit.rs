@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::params;
 
 use super::codec::{
-    Fault, class_in, first, intent_in, intent_out, kind_in, nanos, pack_json, rows, statements, text,
+    Fault, class_in, first, intent_in, intent_out, kind_in, nanos, pack, pack_json, rows, statements, text,
 };
 use super::exceptions::{self, Source};
 use super::intake::{self, Standing};
@@ -126,7 +126,7 @@ impl Ready {
 impl Packed {
     fn of(write: &EntityWrite) -> Result<Self, Fault> {
         Ok(Self {
-            state: pack_json(&write.state)?,
+            state: pack(write.state.text()),
             reservations: write
                 .reservations
                 .iter()
@@ -277,8 +277,10 @@ fn write(
     for message in raw {
         tx.run(TOUCH, params![num, message.0])?;
     }
-    // Facts that waited for their subject come by themselves, long after their message.
-    for fact in write.facts.iter().filter(|fact| fact.message.0 > 0 && !raw.contains(&fact.message)) {
+    // Facts that waited for their subject come by themselves, long after their message. Those of our own are all that is
+    // kept of theirs.
+    let here = |id: MessageId| unit.messages.iter().any(|(known, _)| *known == id);
+    for fact in write.facts.iter().filter(|fact| fact.message.0 > 0 && !here(fact.message)) {
         tx.run(TOUCH, params![num, fact.message.0])?;
     }
     for name in &write.refs {

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row, params};
-use serde_json::Value;
 
 use super::codec::{
-    Fault, class_out, first, instant, intent_out, key, kind_in, merge, number, records, rows, statements,
+    Fault, class_out, first, instant, intent_out, key, kind_in, number, records, rows, statements, unpack,
     unpack_json,
 };
 use super::exceptions;
@@ -15,7 +14,7 @@ use crate::canonical::{
     AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
 };
 use crate::io::store::form::unpack_fact;
-use crate::ports::{EntityRecord, Reserved};
+use crate::ports::{EntityRecord, Json, Reserved};
 
 statements! {
     RESOLVE = "SELECT e.id, e.num FROM ref r JOIN entity e ON e.num = r.entity
@@ -60,9 +59,9 @@ pub(super) fn load(db: &Connection, ids: &[EntityId]) -> Result<Vec<EntityRecord
 
 fn record(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
     let found = records(db, ENTITY, params![id.0], |row| {
-        let mut state: Value = unpack_json(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        let mut state = Json::from_text(unpack(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?);
         if let Some(personal) = row.get_ref(4)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
-            merge(&mut state, unpack_json(personal)?);
+            state = state.with(&unpack(personal)?);
         }
         let num: i64 = row.get(0)?;
         Ok((num, row.get(1)?, ClientId(row.get(2)?), state))
@@ -74,7 +73,7 @@ fn record(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
             id: id.clone(),
             version: 0,
             client: ClientId::default(),
-            state: Value::Null,
+            state: Json::default(),
             facts: Vec::new(),
             intents: Vec::new(),
             exceptions,

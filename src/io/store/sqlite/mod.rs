@@ -554,7 +554,7 @@ mod tests {
             let store = SqliteStore::open(&path, Options::default()).unwrap();
             let record = store.load(&["order:old".into()]).await.unwrap().remove(0);
             assert_eq!(
-                (record.version, record.client.as_str(), &record.state["n"]),
+                (record.version, record.client.as_str(), &record.state.value()["n"]),
                 (3, "acme", &Value::from(7))
             );
             assert_eq!(record.intents.len(), 1);

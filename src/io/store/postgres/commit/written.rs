@@ -11,7 +11,7 @@ use crate::canonical::{
     Class, EntityId, ExternalRef, FORM_VERSION, Fact, FactId, Intent, IntentState, MessageId, Timer,
 };
 use crate::io::store::form::{
-    KEEP_PUSHES, class_in, intent_in, kind_in, message_in, nanos, pack_fact, pack_json, text, words,
+    KEEP_PUSHES, class_in, intent_in, kind_in, message_in, nanos, pack, pack_fact, pack_json, text, words,
 };
 use crate::io::store::postgres::codec::{Fault, Param, clean, key, statements, values};
 use crate::io::store::postgres::exceptions::{Planned, Raised, Resolved, Source};
@@ -290,8 +290,10 @@ impl Written {
             }
         }
         self.facts(tx, num, &entity, write, erased, known)?;
-        // Facts that waited for their subject come by themselves, long after their message.
-        let late = write.facts.iter().map(|fact| fact.message).filter(|id| id.0 > 0 && !raw.contains(id));
+        // Facts that waited for their subject come by themselves, long after their message. Those of our own are all that
+        // is kept of theirs.
+        let here = |id: MessageId| unit.messages.iter().any(|(known, _)| *known == id);
+        let late = write.facts.iter().map(|fact| fact.message).filter(|id| id.0 > 0 && !here(*id));
         for message in raw.iter().copied().chain(late) {
             self.touched.one.push(num);
             self.touched.other.push(message.0);
@@ -360,7 +362,7 @@ impl Written {
         rows.sort.push(placed.unwrap_or(sort));
         rows.changed.push(nanos(at));
         rows.words.push(clean(&index.words));
-        rows.state.push(pack_json(&write.state)?);
+        rows.state.push(pack(write.state.text()));
         let after = clean(&index.words);
         if before != after {
             let (old, new) = (words(&before), words(&after));
