@@ -94,9 +94,8 @@ fn fold_order(world: &World, record: &EntityRecord, told: Told, now: Timestamp) 
         .iter()
         .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
     let mails = mails.collect();
-    let write =
-        written(record, client.clone(), index, &plan, Some(&plan.state.contact), new, superseded, told.links);
-    (Some(write), mails, None)
+    let write = written(record, client.clone(), index, &plan, new, superseded, told.links);
+    (Some(apart(write, &plan.state.contact)), mails, None)
 }
 
 fn fold_stock(
@@ -166,7 +165,7 @@ fn fold_stock(
         .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
     let mails = mails.collect();
     let reservations = changed(&reservations.stored, &plan.state.orders);
-    let write = written(record, client.clone(), index, &plan, None, told.facts, Vec::new(), told.links);
+    let write = written(record, client.clone(), index, &plan, told.facts, Vec::new(), told.links);
     Ok((Some(EntityWrite { reservations, ..write }), mails, None))
 }
 
@@ -209,17 +208,10 @@ fn written<S: Serialize>(
     client: ClientId,
     index: EntityIndex,
     plan: &Plan<S>,
-    contact: Option<&Contact>,
     facts: Vec<Fact>,
     superseded: Vec<FactId>,
     links: Vec<ExternalRef>,
 ) -> EntityWrite {
-    let mut state = Json::of(&plan.state);
-    let mut personal = Value::Null;
-    if let Some(contact) = contact {
-        state = state.without("contact", &Json::of(contact));
-        personal = json!({ "contact": contact });
-    }
     let mut intents: Vec<Intent> = plan.intents.clone();
     for intent in &record.intents {
         if plan.withdraw.contains(&intent.id) {
@@ -232,9 +224,9 @@ fn written<S: Serialize>(
         expected: record.version,
         client,
         index,
-        state,
+        state: Json::of(&plan.state),
         reservations: Vec::new(),
-        personal,
+        personal: Value::Null,
         facts,
         superseded,
         refs: links.into_iter().collect(),
@@ -243,6 +235,12 @@ fn written<S: Serialize>(
         timers: plan.timers.clone(),
         events: plan.events.clone(),
     }
+}
+
+/// What is personal stands apart from the rest of the state.
+fn apart(write: EntityWrite, contact: &Contact) -> EntityWrite {
+    let state = write.state.without("contact", &Json::of(contact));
+    EntityWrite { state, personal: json!({ "contact": contact }), ..write }
 }
 
 fn order_index(order: &Order) -> EntityIndex {
