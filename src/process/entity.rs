@@ -110,7 +110,10 @@ fn fold_stock(
         Err(error) => return Ok(broken(record, &told, &error, now)),
     };
     if let Some(stock) = &mut before {
-        stock.orders.extend(reservations.stored.iter().map(|(id, known)| (id.clone(), known.clone())));
+        // What stands inside of the state was written by an earlier version, and last.
+        for (id, known) in &reservations.stored {
+            stock.orders.entry(id.clone()).or_insert_with(|| known.clone());
+        }
     }
     let Some(client) = before.as_ref().map(|stock| stock.client.clone()).or_else(|| told.client.clone())
     else {
