@@ -17,6 +17,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::disallowed_methods,
     reason = "a measuring programme: it may stop at the first surprise"
 )]
 
