@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +26,7 @@ pub struct Proxy {
     port: u16,
     mode: Arc<watch::Sender<Mode>>,
     cuts: Arc<watch::Sender<u64>>,
+    trap: Arc<Mutex<Option<(&'static str, Mode)>>>,
 }
 
 impl Proxy {
@@ -37,8 +38,9 @@ impl Proxy {
             port,
             mode: Arc::new(watch::Sender::new(Mode::Pass)),
             cuts: Arc::new(watch::Sender::new(0)),
+            trap: Arc::default(),
         };
-        let (mode, cuts) = (proxy.mode.clone(), proxy.cuts.clone());
+        let (mode, cuts, trap) = (proxy.mode.clone(), proxy.cuts.clone(), proxy.trap.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 // Before the look at the mode, so that a cut that comes now is not missed.
@@ -50,10 +52,18 @@ impl Proxy {
                 let (mut near_in, mut near_out) = near.into_split();
                 let (mut far_in, mut far_out) = far.into_split();
                 let ways = (mode.subscribe(), mode.subscribe());
+                let (mode, trap) = (mode.clone(), trap.clone());
+                let spring = move |bytes: &[u8]| {
+                    let mut trap = trap.lock().unwrap();
+                    let here = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+                    if let Some((_, then)) = trap.take_if(|(text, _)| here(text)) {
+                        mode.send_replace(then);
+                    }
+                };
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = pass(&mut near_in, &mut far_out, ways.0, &[Mode::Stall]) => {}
-                        () = pass(&mut far_in, &mut near_out, ways.1, &[Mode::Stall, Mode::Mute]) => {}
+                        () = pass(&mut near_in, &mut far_out, ways.0, &[Mode::Stall], spring) => {}
+                        () = pass(&mut far_in, &mut near_out, ways.1, &[Mode::Stall, Mode::Mute], |_| {}) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -82,6 +92,16 @@ impl Proxy {
         self.mode.send_replace(Mode::Mute);
     }
 
+    /// Nothing passes from the first request on that has this text in it, nor that one.
+    pub fn stall_at(&self, text: &'static str) {
+        *self.trap.lock().unwrap() = Some((text, Mode::Stall));
+    }
+
+    /// The first request that has this text in it passes, and no answer comes back from then on.
+    pub fn mute_at(&self, text: &'static str) {
+        *self.trap.lock().unwrap() = Some((text, Mode::Mute));
+    }
+
     /// Cuts all connections and takes no new ones.
     pub fn refuse(&self) {
         self.mode.send_replace(Mode::Refuse);
@@ -99,10 +119,12 @@ async fn pass(
     to: &mut (impl tokio::io::AsyncWrite + Unpin),
     mut mode: watch::Receiver<Mode>,
     holds: &[Mode],
+    read_by: impl Fn(&[u8]),
 ) {
     let mut bytes = vec![0_u8; 16 * 1024];
     loop {
         let Ok(read) = from.read(&mut bytes).await else { return };
+        read_by(&bytes[..read]);
         if read == 0 || mode.wait_for(|mode| !holds.contains(mode)).await.is_err() {
             return;
         }
