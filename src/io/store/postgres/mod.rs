@@ -106,6 +106,14 @@ pub(super) fn newest_form() -> i32 {
     schema::newest()
 }
 
+/// Runs a transaction on a task of its own. A lane does not look at its jobs while it waits for the store itself: a job's
+/// transaction would stand still with all its locks, the lane's own lease among them, until the database gives up.
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a fault: {error}"))))
+}
+
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.link.close();
@@ -217,11 +225,17 @@ impl Store for PostgresStore {
         until: Timestamp,
         level: Option<Value>,
     ) -> Result<Option<Lease>, StoreError> {
-        transact!(*self.link, tx => delivery::lease(&tx, self.clock, account, owner, now, until, level.as_ref()))
+        let (link, clock) = (self.link.clone(), self.clock);
+        let (account, owner) = (account.clone(), owner.to_owned());
+        apart(async move {
+            transact!(*link, tx => delivery::lease(&tx, clock, &account, &owner, now, until, level.as_ref()))
+        })
+        .await
     }
 
     async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
-        transact!(*self.link, tx => delivery::release(&tx, account, owner, epoch))
+        let (link, account, owner) = (self.link.clone(), account.clone(), owner.to_owned());
+        apart(async move { transact!(*link, tx => delivery::release(&tx, &account, &owner, epoch)) }).await
     }
 
     async fn leases(&self) -> Result<Vec<Holder>, StoreError> {
@@ -229,7 +243,8 @@ impl Store for PostgresStore {
     }
 
     async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError> {
-        transact!(*self.link, tx => delivery::recover(&tx, account, epoch, due))
+        let (link, account) = (self.link.clone(), account.clone());
+        apart(async move { transact!(*link, tx => delivery::recover(&tx, &account, epoch, due)) }).await
     }
 
     async fn due(
@@ -242,19 +257,23 @@ impl Store for PostgresStore {
     }
 
     async fn freeze(&self, frozen: Frozen) -> Result<bool, StoreError> {
-        transact!(*self.link, tx => delivery::freeze(&tx, self.clock, &frozen))
+        let (link, clock) = (self.link.clone(), self.clock);
+        apart(async move { transact!(*link, tx => delivery::freeze(&tx, clock, &frozen)) }).await
     }
 
     async fn refly(&self, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, StoreError> {
-        transact!(*self.link, tx => delivery::refly(&tx, self.clock, intent, epoch, at))
+        let (link, clock) = (self.link.clone(), self.clock);
+        apart(async move { transact!(*link, tx => delivery::refly(&tx, clock, intent, epoch, at)) }).await
     }
 
     async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError> {
-        transact!(*self.link, tx => delivery::settle(&tx, &settled))
+        let link = self.link.clone();
+        apart(async move { transact!(*link, tx => delivery::settle(&tx, &settled)) }).await
     }
 
     async fn withdraw(&self, intent: IntentId, note: &str, at: Timestamp) -> Result<bool, StoreError> {
-        transact!(*self.link, tx => delivery::withdraw(&tx, intent, note, at))
+        let (link, note) = (self.link.clone(), note.to_owned());
+        apart(async move { transact!(*link, tx => delivery::withdraw(&tx, intent, &note, at)) }).await
     }
 
     async fn reopen(&self, messages: &[MessageId]) -> Result<Vec<Hint>, StoreError> {
@@ -331,7 +350,11 @@ impl Store for PostgresStore {
         value: Value,
         expected: Option<Option<Value>>,
     ) -> Result<bool, StoreError> {
-        transact!(*self.link, tx => keeping::put(&tx, space, key, &value, expected.as_ref()))
+        let (link, space, key) = (self.link.clone(), space.to_owned(), key.to_owned());
+        apart(
+            async move { transact!(*link, tx => keeping::put(&tx, &space, &key, &value, expected.as_ref())) },
+        )
+        .await
     }
 
     async fn all(&self, space: &str) -> Result<Vec<(String, Value)>, StoreError> {
