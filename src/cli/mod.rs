@@ -21,6 +21,7 @@ pub mod connector;
 pub mod exceptions;
 pub mod demo;
 pub mod folder;
+pub mod node;
 pub mod messages;
 pub mod orders;
 pub mod run;

@@ -21,13 +21,14 @@ use secrecy::ExposeSecret as _;
 
 use self::follow::{Follower, Reached};
 use self::load::{Plan, Posted, Tally};
-use self::nodes::{Ground, Node};
+use self::nodes::Ground;
 use self::orders::{Mix, Orders, Shop};
 use self::partner::Partner;
 use self::report::{Cost, Daemon, Load, Rate, Report, Spread, float};
 use self::wire::Target;
 use super::client::{Asking, Client, json};
 use super::folder::Folder;
+use super::node::Node;
 use super::{Done, Failure, Globals, block_on, complain, files};
 use crate::app;
 use crate::canonical::AccountId;
@@ -160,10 +161,11 @@ impl Bench {
         let config = nodes::write(folder.path(), &format!("http://{address}"), ground)?;
         let mut started = Vec::new();
         for number in 1..=self.nodes {
-            started.push(Node::start(usize::from(number), &config).await?);
+            let hear = move |line: &str| complain(format_args!("node {number}: {line}"));
+            started.push(Node::start(usize::from(number), &config, None, hear).await?);
         }
-        let urls: Vec<String> = started.iter().map(|node| node.url.clone()).collect();
-        let pids = started.iter().map(|node| node.pid).collect();
+        let urls: Vec<String> = started.iter().map(|node| format!("http://{}", node.address)).collect();
+        let pids = started.iter().filter_map(Node::pid).collect();
         let client = Client::at(&urls[0], None)?;
         if follow::state(&client).await?.orders > 0 {
             return Err(Failure("the store has orders already; expected an empty one".to_owned()));

@@ -1,21 +1,13 @@
-//! Daemons that the bench starts for itself: their config, and their processes.
+//! Daemons that the bench starts for itself: their config.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
-use tokio::time::timeout;
 
 use super::orders::Shop;
-use crate::cli::{Failure, complain};
+use crate::cli::Failure;
 use crate::config::embedded;
 
-/// How long a daemon may take to start, or to stop.
-const PATIENCE: Duration = Duration::from_mins(1);
 const SECRET: &str = "bench";
 
 /// What the daemons are to run on.
@@ -121,71 +113,6 @@ fn unlimited(folder: &Path, connector: &str) -> Result<(), Failure> {
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("connector.toml"), toml::to_string(&manifest)?)?;
     Ok(())
-}
-
-/// A daemon in a process of its own.
-#[derive(Debug)]
-pub struct Node {
-    child: Child,
-    /// Where it listens: `http://127.0.0.1:1234`.
-    pub url: String,
-    /// Its process.
-    pub pid: u32,
-}
-
-impl Node {
-    /// Starts this program as a daemon with the config, and waits until it listens.
-    ///
-    /// # Errors
-    /// When it does not start; with what it said.
-    pub async fn start(number: usize, config: &Path) -> Result<Self, Failure> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let pid = child.id().unwrap_or_default();
-        let stderr = child.stderr.take().ok_or("the daemon's messages cannot be read")?;
-        let mut lines = BufReader::new(stderr).lines();
-        let mut said = Vec::new();
-        let begin = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(url) = line.strip_prefix("crossdock listens on ") {
-                    return Ok(url.to_owned());
-                }
-                said.push(line);
-            }
-            Err(Failure(format!("node {number} does not start:\n  {}", said.join("\n  "))))
-        };
-        let url = timeout(PATIENCE, begin)
-            .await
-            .unwrap_or_else(|_| Err(Failure(format!("node {number} does not start within {PATIENCE:?}"))))?;
-        tokio::spawn(pass_on(number, lines));
-        Ok(Self { child, url, pid })
-    }
-
-    /// Ends it in good order.
-    ///
-    /// # Errors
-    /// When it does not end by itself.
-    pub async fn stop(mut self) -> Result<(), Failure> {
-        let asked = Command::new("kill").arg("-TERM").arg(self.pid.to_string()).status().await?;
-        if !asked.success() || timeout(PATIENCE, self.child.wait()).await.is_err() {
-            self.child.kill().await?;
-        }
-        Ok(())
-    }
-}
-
-/// Says what the daemon says.
-async fn pass_on(number: usize, mut lines: Lines<BufReader<ChildStderr>>) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        complain(format_args!("node {number}: {line}"));
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::folder::Folder;
 use super::{Done, Failure, Globals, block_on, complain, files, say};
 use crate::app::{self, Prepared, Running};
 use crate::canonical::IntentState;
@@ -106,7 +107,7 @@ impl Demo {
     /// # Errors
     /// When daemon or sandbox cannot start.
     pub fn run(self, _: &Globals) -> Done {
-        let folder = Folder::new(self.dir.as_deref())?;
+        let folder = Folder::new(self.dir.as_deref(), "demo")?;
         telemetry::start_logs("error", false)?;
         block_on(self.play(folder.path()))?
     }
@@ -359,34 +360,4 @@ fn checks(server: &Server, counts: &Counts, wrong: &[String], agreed: bool) -> b
     }
     say(if green { "both sides agree" } else { "the sides do not agree" });
     green
-}
-
-/// The demo's folder; a temporary one is removed at the end.
-struct Folder {
-    path: PathBuf,
-    temporary: bool,
-}
-
-impl Folder {
-    fn new(given: Option<&Path>) -> Result<Self, Failure> {
-        let path = match given {
-            Some(path) => path.to_owned(),
-            None => std::env::temp_dir().join(format!("crossdock-demo-{}", std::process::id())),
-        };
-        std::fs::create_dir_all(&path)?;
-        Ok(Self { path, temporary: given.is_none() })
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.temporary {
-            // What is left behind is a small folder among other temporary ones.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
 }

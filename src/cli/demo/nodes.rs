@@ -2,20 +2,20 @@
 //! SIGKILL while orders are under way, and start again.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use crate::app::{self, storage};
 use crate::cli::Failure;
+use crate::cli::node::Node;
 use crate::config::model::StoreConfig;
 use crate::ports::{NODES, NodeState, Store, StoreError};
 
@@ -23,14 +23,12 @@ use crate::ports::{NODES, NodeState, Store, StoreError};
 const CALM: Duration = Duration::from_secs(5);
 /// From a kill to the start after it: longer than a lease, so that others take over what the node held.
 const AWAY: Duration = Duration::from_secs(8);
-/// How long a node may take to come up.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The nodes. Their processes end with this value.
 pub struct Nodes {
     folder: PathBuf,
     config: PathBuf,
-    all: Vec<Node>,
+    all: Vec<Member>,
     store: Arc<dyn Store>,
     front: Front,
     begun: Instant,
@@ -42,9 +40,8 @@ pub struct Nodes {
     story: Vec<String>,
 }
 
-struct Node {
-    child: Child,
-    address: SocketAddr,
+struct Member {
+    node: Node,
     killed: bool,
 }
 
@@ -66,13 +63,10 @@ impl Nodes {
         let mut nodes = Vec::new();
         let free = SocketAddr::new(listen.ip(), 0);
         for number in 1..=usize::from(many) {
-            let child = spawn(path, &folder, number, free)?;
-            let mut node = Node { child, address: free, killed: false };
-            node.address = up(&mut node.child, &folder, number).await?;
-            nodes.push(node);
+            nodes.push(Member { node: begin(path, &folder, number, free).await?, killed: false });
         }
         let store = storage::look(store).await?;
-        let front = Front::start(listen, nodes.iter().map(|node| node.address).collect()).await?;
+        let front = Front::start(listen, nodes.iter().map(|member| member.node.address).collect()).await?;
         Ok(Self {
             folder,
             config: path.to_owned(),
@@ -108,17 +102,16 @@ impl Nodes {
     pub async fn turn(&mut self) -> Result<bool, Failure> {
         let now = Instant::now();
         let away = self.away.map(|(node, _)| node);
-        for (index, node) in self.all.iter_mut().enumerate() {
-            if Some(index) != away && node.child.try_wait()?.is_some() {
-                return Err(ended(&self.folder, index + 1));
+        for (index, member) in self.all.iter_mut().enumerate() {
+            if Some(index) != away {
+                member.node.check()?;
             }
         }
         match self.away {
             Some((index, until)) if now >= until => {
                 let number = index + 1;
-                let Some(node) = self.all.get_mut(index) else { return Ok(true) };
-                node.child = spawn(&self.config, &self.folder, number, node.address)?;
-                up(&mut node.child, &self.folder, number).await?;
+                let Some(member) = self.all.get_mut(index) else { return Ok(true) };
+                member.node = begin(&self.config, &self.folder, number, member.node.address).await?;
                 let at = self.begun.elapsed().as_secs_f64();
                 self.story.push(format!("node {number} back at {at:.1} s"));
                 self.away = None;
@@ -133,16 +126,16 @@ impl Nodes {
     /// SIGKILL to the node that holds most accounts of those that were not killed yet: no handler runs, nothing is drained.
     async fn kill(&mut self) -> Result<(), Failure> {
         let mut most: Option<(usize, BTreeSet<String>)> = None;
-        for (index, node) in self.all.iter().enumerate().filter(|(_, node)| !node.killed) {
-            let held = held(self.store.as_ref(), node.address).await.unwrap_or_default();
+        for (index, member) in self.all.iter().enumerate().filter(|(_, member)| !member.killed) {
+            let held = held(self.store.as_ref(), member.node.address).await.unwrap_or_default();
             if most.as_ref().is_none_or(|(_, before)| held.len() > before.len()) {
                 most = Some((index, held));
             }
         }
         let Some((index, held)) = most else { return Ok(()) };
-        let Some(node) = self.all.get_mut(index) else { return Ok(()) };
-        node.child.kill().await?;
-        node.killed = true;
+        let Some(member) = self.all.get_mut(index) else { return Ok(()) };
+        member.node.kill().await?;
+        member.killed = true;
         let held: Vec<String> = held.into_iter().collect();
         let held = if held.is_empty() { "nothing".to_owned() } else { held.join(", ") };
         let at = self.begun.elapsed().as_secs_f64();
@@ -162,9 +155,9 @@ impl Nodes {
 
     /// Ends all processes.
     pub async fn stop(mut self) {
-        for node in &mut self.all {
+        for member in &mut self.all {
             // It is gone either way: what it promised is in the store.
-            let _ = node.child.kill().await;
+            let _ = member.node.kill().await;
         }
         if let Err(error) = self.store.close().await {
             tracing::debug!(%error, "the store did not close cleanly");
@@ -186,45 +179,16 @@ async fn held(store: &dyn Store, address: SocketAddr) -> Result<BTreeSet<String>
     Ok(ours.map(|lease| lease.account.0).collect())
 }
 
-fn log(folder: &Path, number: usize) -> PathBuf {
-    folder.join(format!("node-{number}.log"))
-}
-
-/// Starts a process of this program as the node `number`.
-fn spawn(config: &Path, folder: &Path, number: usize, listen: SocketAddr) -> Result<Child, Failure> {
-    let log = File::create(log(folder, number))?;
-    Ok(Command::new(std::env::current_exe()?)
-        .args(["run", "--listen", &listen.to_string(), "--config"])
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .kill_on_drop(true)
-        .spawn()?)
-}
-
-fn ended(folder: &Path, number: usize) -> Failure {
-    let log = fs::read_to_string(log(folder, number)).unwrap_or_default();
-    Failure(format!("node {number} ended by itself:\n{}", log.trim_end()))
-}
-
-/// Waits until the node takes connections; gives where.
-async fn up(child: &mut Child, folder: &Path, number: usize) -> Result<SocketAddr, Failure> {
-    let asked = Instant::now();
-    loop {
-        let told = fs::read_to_string(log(folder, number)).unwrap_or_default();
-        let line = told.lines().find_map(|line| line.strip_prefix("crossdock listens on http://"));
-        if let Some(address) = line.filter(|_| told.ends_with('\n')).and_then(|text| text.parse().ok()) {
-            return Ok(address);
+/// Starts this program as the node `number`; what it says goes to a file in `folder`.
+async fn begin(config: &Path, folder: &Path, number: usize, listen: SocketAddr) -> Result<Node, Failure> {
+    let path = folder.join(format!("node-{number}.log"));
+    let mut log = File::options().create(true).append(true).open(path)?;
+    Node::start(number, config, Some(listen), move |line| {
+        if let Err(error) = writeln!(log, "{line}") {
+            tracing::debug!(%error, line, "a line of a node's log is lost");
         }
-        if child.try_wait()?.is_some() {
-            return Err(ended(folder, number));
-        }
-        if asked.elapsed() > PATIENCE {
-            return Err(Failure(format!("node {number} does not come up:\n{}", told.trim_end())));
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    })
+    .await
 }
 
 /// One address before all nodes, as a proxy would stand there: each connection goes to the next node that takes it.
