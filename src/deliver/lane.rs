@@ -175,6 +175,11 @@ impl Lane {
                 Either::Left((Some(ended), _)) => {
                     self.ended(ended);
                     did += 1;
+                    // Those that came to their end together are followed by one look at the store.
+                    while let Some(Some(ended)) = self.jobs.next().now_or_never() {
+                        self.ended(ended);
+                        did += 1;
+                    }
                 }
                 Either::Left((None, _)) => {}
                 Either::Right(_) => self.look = true,

@@ -35,6 +35,20 @@ macro_rules! statements {
 }
 pub(super) use statements;
 
+/// Declares rows of a statement, kept by column.
+macro_rules! rows {
+    ($name:ident { $($column:ident: $type:ty),* $(,)? }) => {
+        #[derive(Default)]
+        struct $name { $($column: Vec<$type>),* }
+        impl $name {
+            fn values(self) -> Vec<$crate::io::store::postgres::codec::Param> {
+                $crate::io::store::postgres::codec::values![$(self.$column),*]
+            }
+        }
+    };
+}
+pub(super) use rows;
+
 /// Why a piece of work failed inside the store.
 #[derive(Debug)]
 pub(super) enum Fault {

@@ -14,6 +14,14 @@ use super::tls::{Tls, Trust};
 use crate::io::store::form::nanos;
 use crate::ports::StoreError;
 
+/// Longest pause in the midst of a transaction: a node that stands still must not keep what it has locked from the others.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// Every statement looks up a few rows by an index, whatever the size of its tables: its plan is made once a connection, and
+/// must not be one that was good for the empty tables of the first day.
+const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off \
+    -c enable_mergejoin=off -c jit=off";
+
 /// How a [`super::PostgresStore`] runs.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -139,9 +147,10 @@ impl Target {
             .keepalives_retries(3)
             .tcp_user_timeout(options.statement_timeout + options.connect_timeout)
             .options(format!(
-                "{given}-c statement_timeout={millis} -c lock_timeout={} -c idle_in_transaction_session_timeout={millis} \
-                 -c default_transaction_isolation=read\\ committed -c jit=off",
-                millis / 2
+                "{given}-c statement_timeout={millis} -c lock_timeout={} -c idle_in_transaction_session_timeout={} \
+                 -c default_transaction_isolation=read\\ committed {PLANS}",
+                millis / 2,
+                millis.min(IDLE.as_millis())
             ));
         let tls = trust
             .map(|trust| Tls::new(&trust))

@@ -1,6 +1,4 @@
-//! Delivery: leases of accounts, intents that may go, frozen attempts and how they end.
-
-use std::collections::BTreeSet;
+//! Delivery: leases of accounts, intents that may go, and what is done to one of them.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,12 +6,12 @@ use serde_json::Value;
 use super::codec::{Fault, clean, get, id, key, small, statements, values, word};
 use super::connect::LeaseClock;
 use super::entity::{INTENT_COLUMNS, intent};
-use super::exceptions::{self, Source};
+use super::exceptions;
 use super::link::{Batch, Tx};
-use super::{intake, waiting};
-use crate::canonical::{AccountId, ClientId, EntityId, IntentId, IntentState};
-use crate::io::store::form::{instant, intent_in, intent_out, nanos, number, pack_json, text, unpack_json};
-use crate::ports::{Attempt, DueIntent, Exception, Frozen, Hint, Holder, Lease, Settled};
+use super::waiting;
+use crate::canonical::{AccountId, EntityId, IntentId, IntentState};
+use crate::io::store::form::{instant, intent_in, intent_out, nanos, number, text, unpack_json};
+use crate::ports::{Attempt, DueIntent, Holder, Lease};
 
 statements! {
     /// The present instant by the database's clock, in nanoseconds.
@@ -23,8 +21,6 @@ statements! {
         WHERE account = $1 AND owner <> $2";
     LEASE = "SELECT owner, epoch, until, level, (extract(epoch FROM clock_timestamp()) * 1000000000)::int8
         FROM lease WHERE account = $1 FOR UPDATE";
-    HELD = "SELECT epoch, until, (extract(epoch FROM clock_timestamp()) * 1000000000)::int8
-        FROM lease WHERE account = $1 FOR SHARE";
     FIRST_LEASE = "INSERT INTO lease (account, owner, epoch, until, level) VALUES ($1, $2, 1, $3, $4)
         ON CONFLICT (account) DO NOTHING";
     SET_LEASE = "UPDATE lease SET owner = $2, epoch = $3, until = $4, level = $5 WHERE account = $1";
@@ -61,16 +57,9 @@ statements! {
     SHARE_ENTITY = "SELECT 1 FROM entity WHERE num = (SELECT entity FROM intent WHERE id = $1) FOR SHARE";
     INTENT = "SELECT i.n, i.state, i.command, i.account, i.epoch, i.attempts, e.id, e.version, e.erased, e.client
         FROM intent i JOIN entity e ON e.num = i.entity WHERE i.id = $1 FOR UPDATE OF i";
-    FREEZE = "UPDATE intent SET state = 3, epoch = $2, attempts = attempts + 1, frozen_at = coalesce(frozen_at, $3),
-        sent_digest = $4 WHERE n = $1";
-    SET_FROZEN = "INSERT INTO frozen (intent, request, content) VALUES ($1, $2, $3)
-        ON CONFLICT (intent) DO UPDATE SET request = excluded.request, content = excluded.content";
-    HAS_FROZEN = "SELECT 1 FROM frozen WHERE intent = $1 AND request IS NOT NULL";
-    REFLY = "UPDATE intent SET state = 3, epoch = $2, attempts = attempts + 1 WHERE n = $1";
     ATTEMPT = "INSERT INTO attempt (intent, number, at, note) VALUES ($1, $2, $3, $4)
         ON CONFLICT (intent, number) DO UPDATE SET at = excluded.at, note = excluded.note";
     COUNT = "UPDATE intent SET attempts = attempts + 1 WHERE n = $1";
-    NOTE = "UPDATE attempt SET note = $3 WHERE intent = $1 AND number = $2";
     SETTLE = "UPDATE intent SET state = $2, due = $3, error = $4 WHERE n = $1";
     NO_REQUEST = "DELETE FROM frozen WHERE intent = $1";
     UNFREEZE = "UPDATE intent SET state = 1, due = $2, frozen_at = NULL, sent_digest = '' WHERE n = $1";
@@ -83,7 +72,7 @@ statements! {
 /// Takes or renews a lease. It lasts from `now` to `until` by the caller's clock, and as long by `clock`: what the caller
 /// takes for its end comes no later than what the store does, however far their clocks are apart.
 pub(super) async fn lease(
-    tx: &Tx<'_>,
+    tx: &Tx,
     clock: LeaseClock,
     account: &AccountId,
     owner: &str,
@@ -126,12 +115,12 @@ pub(super) async fn lease(
     Ok(given(epoch, level))
 }
 
-pub(super) async fn release(tx: &Tx<'_>, account: &AccountId, owner: &str, epoch: i64) -> Result<(), Fault> {
+pub(super) async fn release(tx: &Tx, account: &AccountId, owner: &str, epoch: i64) -> Result<(), Fault> {
     tx.run(RELEASE_LEASE, values![key(&account.0), owner.to_owned(), epoch]).await?;
     Ok(())
 }
 
-pub(super) async fn holders(tx: &Tx<'_>) -> Result<Vec<Holder>, Fault> {
+pub(super) async fn holders(tx: &Tx) -> Result<Vec<Holder>, Fault> {
     let read = |row: &tokio_postgres::Row| {
         Ok(Holder {
             account: AccountId(get(row, 0)?),
@@ -143,25 +132,7 @@ pub(super) async fn holders(tx: &Tx<'_>) -> Result<Vec<Holder>, Fault> {
     tx.rows(HOLDERS, values![]).await?.iter().map(read).collect()
 }
 
-/// The account's lease, which stays as it is until the transaction ends.
-struct Held {
-    epoch: i64,
-    until: i64,
-    /// By the database's clock.
-    present: i64,
-}
-
-async fn held(tx: &Tx<'_>, account: &str) -> Result<Option<Held>, Fault> {
-    let row = tx.first(HELD, values![key(account)]).await?;
-    row.map(|row| Ok(Held { epoch: get(&row, 0)?, until: get(&row, 1)?, present: get(&row, 2)? })).transpose()
-}
-
-pub(super) async fn recover(
-    tx: &Tx<'_>,
-    account: &AccountId,
-    epoch: i64,
-    due: Timestamp,
-) -> Result<u64, Fault> {
+pub(super) async fn recover(tx: &Tx, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, Fault> {
     let rows = tx.rows(RECOVER, values![key(&account.0), epoch, nanos(due)]).await?;
     for row in &rows {
         moved(tx, get(row, 0)?, IntentState::InFlight, IntentState::Unknown);
@@ -172,7 +143,7 @@ pub(super) async fn recover(
 // ---------------------------------------------------------------------------------------------------------------- due
 
 pub(super) async fn due(
-    tx: &Tx<'_>,
+    tx: &Tx,
     account: &AccountId,
     now: Timestamp,
     limit: usize,
@@ -191,14 +162,14 @@ pub(super) async fn due(
 }
 
 /// Accounts with intents whose time has come.
-pub(super) async fn accounts_due(tx: &Tx<'_>, now: Timestamp) -> Result<Vec<AccountId>, Fault> {
+pub(super) async fn accounts_due(tx: &Tx, now: Timestamp) -> Result<Vec<AccountId>, Fault> {
     let rows = tx.rows(ACCOUNTS_DUE, values![nanos(now)]).await?;
     rows.iter().map(|row| Ok(AccountId(get(row, 0)?))).collect()
 }
 
 /// The next instant at which a lane has something to do: an intent that nothing of its entity holds up comes due, or
 /// the lease ends under which something flies.
-pub(super) async fn next_due(tx: &Tx<'_>) -> Result<Option<Timestamp>, Fault> {
+pub(super) async fn next_due(tx: &Tx) -> Result<Option<Timestamp>, Fault> {
     let mut next = None;
     for sql in [NEXT_DUE, FLYING_UNTIL] {
         let at: Option<i64> = tx.first(sql, values![]).await?.map_or(Ok(None), |row| get(&row, 0))?;
@@ -215,135 +186,46 @@ pub(super) struct Row {
     pub(super) state: IntentState,
     pub(super) command: String,
     pub(super) account: AccountId,
-    epoch: i64,
-    attempts: u32,
+    pub(super) epoch: i64,
+    pub(super) attempts: u32,
     pub(super) entity: EntityId,
-    version: i64,
-    erased: bool,
+    pub(super) version: i64,
+    pub(super) erased: bool,
     pub(super) client: String,
 }
 
+impl Row {
+    /// From ten columns.
+    pub(super) fn read(row: &tokio_postgres::Row) -> Result<Self, Fault> {
+        let erased: i16 = get(row, 8)?;
+        Ok(Self {
+            n: get(row, 0)?,
+            state: word(row, 1, intent_out)?,
+            command: get(row, 2)?,
+            account: AccountId(get(row, 3)?),
+            epoch: get(row, 4)?,
+            attempts: small(row, 5)?,
+            entity: EntityId(get(row, 6)?),
+            version: get(row, 7)?,
+            erased: erased != 0,
+            client: get(row, 9)?,
+        })
+    }
+}
+
 /// The intent, locked, with its entity as it stands.
-pub(super) async fn find(tx: &Tx<'_>, intent: IntentId) -> Result<Option<Row>, Fault> {
+pub(super) async fn find(tx: &Tx, intent: IntentId) -> Result<Option<Row>, Fault> {
     let mut batch = Batch::default();
     batch.add(SHARE_ENTITY, values![intent.0.to_vec()]);
     let at = batch.add(INTENT, values![intent.0.to_vec()]);
     let answers = tx.send(batch).await?;
     let Some(row) = answers.get(at).and_then(|rows| rows.first()) else { return Ok(None) };
-    let erased: i16 = get(row, 8)?;
-    Ok(Some(Row {
-        n: get(row, 0)?,
-        state: word(row, 1, intent_out)?,
-        command: get(row, 2)?,
-        account: AccountId(get(row, 3)?),
-        epoch: get(row, 4)?,
-        attempts: small(row, 5)?,
-        entity: EntityId(get(row, 6)?),
-        version: get(row, 7)?,
-        erased: erased != 0,
-        client: get(row, 9)?,
-    }))
+    Row::read(row).map(Some)
 }
 
-fn moved(tx: &Tx<'_>, command: &str, from: IntentState, to: IntentState) {
+pub(super) fn moved(tx: &Tx, command: &str, from: IntentState, to: IntentState) {
     tx.tally("intent", command, from.word(), -1);
     tx.tally("intent", command, to.word(), 1);
-}
-
-/// Whether `epoch` still holds the account at `at`.
-async fn ours(
-    tx: &Tx<'_>,
-    clock: LeaseClock,
-    account: &AccountId,
-    epoch: i64,
-    at: Timestamp,
-) -> Result<bool, Fault> {
-    let held = held(tx, account.as_str()).await?;
-    Ok(held.is_some_and(|held| held.epoch == epoch && held.until > clock.present(held.present, at)))
-}
-
-pub(super) async fn freeze(tx: &Tx<'_>, clock: LeaseClock, frozen: &Frozen) -> Result<bool, Fault> {
-    let Some(row) = find(tx, frozen.intent).await? else { return Ok(false) };
-    if !matches!(row.state, IntentState::Pending | IntentState::Retry)
-        || row.version != frozen.entity_version
-        || !ours(tx, clock, &row.account, frozen.epoch, frozen.at).await?
-    {
-        return Ok(false);
-    }
-    let mut batch = Batch::default();
-    batch.add(FREEZE, values![row.n, frozen.epoch, nanos(frozen.at), clean(&frozen.digest)]);
-    batch.add(SET_FROZEN, values![row.n, pack_json(&frozen.request)?, pack_json(&frozen.content)?]);
-    fly(tx, &row, frozen.at, batch).await?;
-    Ok(true)
-}
-
-pub(super) async fn refly(
-    tx: &Tx<'_>,
-    clock: LeaseClock,
-    intent: IntentId,
-    epoch: i64,
-    at: Timestamp,
-) -> Result<bool, Fault> {
-    let Some(row) = find(tx, intent).await? else { return Ok(false) };
-    if !matches!(row.state, IntentState::Retry | IntentState::Unknown)
-        || tx.first(HAS_FROZEN, values![row.n]).await?.is_none()
-        || !ours(tx, clock, &row.account, epoch, at).await?
-    {
-        return Ok(false);
-    }
-    let mut batch = Batch::default();
-    batch.add(REFLY, values![row.n, epoch]);
-    fly(tx, &row, at, batch).await?;
-    Ok(true)
-}
-
-async fn fly(tx: &Tx<'_>, row: &Row, at: Timestamp, mut batch: Batch) -> Result<(), Fault> {
-    let note = "sent, and no outcome was noted".to_owned();
-    batch.add(ATTEMPT, values![row.n, i64::from(row.attempts) + 1, nanos(at), note]);
-    tx.send(batch).await?;
-    tx.tally("attempt", "", "", 1);
-    moved(tx, &row.command, row.state, IntentState::InFlight);
-    Ok(())
-}
-
-pub(super) async fn settle(tx: &Tx<'_>, settled: &[Settled]) -> Result<Vec<Hint>, Fault> {
-    // In the order of their ids, so that two who settle the same do not wait for each other in a circle.
-    let mut settled: Vec<&Settled> = settled.iter().collect();
-    settled.sort_by_key(|one| one.intent.0);
-    let mut shards = BTreeSet::new();
-    for one in settled {
-        settle_one(tx, one, &mut shards).await?;
-    }
-    Ok(shards.into_iter().map(|shard| Hint::Inbound { shard }).collect())
-}
-
-async fn settle_one(tx: &Tx<'_>, settled: &Settled, shards: &mut BTreeSet<u16>) -> Result<(), Fault> {
-    let Some(row) = find(tx, settled.intent).await? else { return Ok(()) };
-    let flying = row.state == IntentState::InFlight;
-    let current = held(tx, row.account.as_str()).await?.map(|held| held.epoch);
-    if row.state.settled() || current != Some(settled.epoch) || (flying && row.epoch != settled.epoch) {
-        return Ok(());
-    }
-    let bad = !matches!(settled.state, IntentState::Done | IntentState::Withdrawn);
-    let error = bad.then_some(settled.note.as_str());
-    end(tx, &row, settled.intent, settled.state, settled.due, error, settled.at).await?;
-    if flying {
-        tx.run(NOTE, values![row.n, i64::from(row.attempts), clean(&settled.note)]).await?;
-    }
-    let wake = settled.state.settled().then(|| wake(&row, settled.intent, settled.at)).transpose()?;
-    let messages: Vec<_> = settled.answer.iter().chain(&wake).collect();
-    intake::insert(tx, &messages).await?;
-    shards.extend(messages.iter().map(|message| message.shard));
-    if let Some(exception) = &settled.exception {
-        let about = Exception {
-            entity: Some(row.entity.clone()),
-            intent: Some(settled.intent),
-            client: exception.client.clone().or_else(|| Some(ClientId(row.client.clone()))),
-            ..exception.clone()
-        };
-        exceptions::raise(tx, Source::Intent, about).await?;
-    }
-    Ok(())
 }
 
 /// A message that has the entity planned again with the intent's new state.
@@ -353,7 +235,7 @@ pub(super) fn wake(row: &Row, intent: IntentId, at: Timestamp) -> Result<crate::
 }
 
 /// Notes in the history of the intent what was done to it without a call.
-pub(super) async fn note(tx: &Tx<'_>, row: &Row, note: &str, at: Timestamp) -> Result<(), Fault> {
+pub(super) async fn note(tx: &Tx, row: &Row, note: &str, at: Timestamp) -> Result<(), Fault> {
     tx.run(COUNT, values![row.n]).await?;
     tx.run(ATTEMPT, values![row.n, i64::from(row.attempts) + 1, nanos(at), clean(note)]).await?;
     Ok(())
@@ -361,7 +243,7 @@ pub(super) async fn note(tx: &Tx<'_>, row: &Row, note: &str, at: Timestamp) -> R
 
 /// Moves an intent to a state that is not in flight; what was raised about it before is resolved.
 pub(super) async fn end(
-    tx: &Tx<'_>,
+    tx: &Tx,
     row: &Row,
     intent: IntentId,
     state: IntentState,
@@ -381,19 +263,14 @@ pub(super) async fn end(
 }
 
 /// Lets a refused intent go again, with content made anew.
-pub(super) async fn unfreeze(tx: &Tx<'_>, row: &Row, due: Timestamp) -> Result<(), Fault> {
+pub(super) async fn unfreeze(tx: &Tx, row: &Row, due: Timestamp) -> Result<(), Fault> {
     tx.run(UNFREEZE, values![row.n, nanos(due)]).await?;
     tx.run(NO_REQUEST, values![row.n]).await?;
     moved(tx, &row.command, row.state, IntentState::Retry);
     Ok(())
 }
 
-pub(super) async fn withdraw(
-    tx: &Tx<'_>,
-    intent: IntentId,
-    note: &str,
-    at: Timestamp,
-) -> Result<bool, Fault> {
+pub(super) async fn withdraw(tx: &Tx, intent: IntentId, note: &str, at: Timestamp) -> Result<bool, Fault> {
     let Some(row) = find(tx, intent).await? else { return Ok(false) };
     if !matches!(row.state, IntentState::Pending | IntentState::Retry | IntentState::Rejected) {
         return Ok(false);
@@ -402,7 +279,7 @@ pub(super) async fn withdraw(
     Ok(true)
 }
 
-pub(super) async fn attempts(tx: &Tx<'_>, entity: &EntityId) -> Result<Vec<Attempt>, Fault> {
+pub(super) async fn attempts(tx: &Tx, entity: &EntityId) -> Result<Vec<Attempt>, Fault> {
     let rows = tx.rows(ATTEMPTS, values![key(&entity.0)]).await?;
     let read = |row: &tokio_postgres::Row| {
         Ok(Attempt {

@@ -53,7 +53,7 @@ pub(super) fn columns(names: &[&ExternalRef]) -> (Vec<String>, Vec<String>, Vec<
     out
 }
 
-pub(super) async fn resolve(tx: &Tx<'_>, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, Fault> {
+pub(super) async fn resolve(tx: &Tx, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, Fault> {
     let mut out = vec![None; refs.len()];
     if refs.is_empty() {
         return Ok(out);
@@ -67,7 +67,7 @@ pub(super) async fn resolve(tx: &Tx<'_>, refs: &[ExternalRef]) -> Result<Vec<Opt
 }
 
 /// The entities that heard from each of these messages.
-pub(super) async fn heard(tx: &Tx<'_>, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, Fault> {
+pub(super) async fn heard(tx: &Tx, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, Fault> {
     let ids: Vec<i64> = messages.iter().map(|id| id.0).collect();
     let mut out = vec![Vec::new(); ids.len()];
     for row in tx.rows(HEARD, values![ids.clone()]).await? {
@@ -80,7 +80,7 @@ pub(super) async fn heard(tx: &Tx<'_>, messages: &[MessageId]) -> Result<Vec<Vec
 }
 
 /// Entities whole. The version is read first: what a later transaction has added meanwhile makes a write of it conflict.
-pub(super) async fn load(tx: &Tx<'_>, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
+pub(super) async fn load(tx: &Tx, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
     let keys: Vec<String> = ids.iter().map(|id| key(&id.0)).collect();
     let mut batch = Batch::default();
     batch.add(ENTITIES, values![keys.clone()]);
@@ -134,7 +134,7 @@ pub(super) async fn load(tx: &Tx<'_>, ids: &[EntityId]) -> Result<Vec<EntityReco
 }
 
 pub(super) async fn reservations(
-    tx: &Tx<'_>,
+    tx: &Tx,
     wanted: &[Reserved],
 ) -> Result<Vec<BTreeMap<EntityId, Reservation>>, Fault> {
     let mut out = vec![BTreeMap::new(); wanted.len()];
@@ -198,7 +198,7 @@ pub(super) fn intent(row: &Row) -> Result<Intent, Fault> {
 }
 
 pub(super) async fn entities(
-    tx: &Tx<'_>,
+    tx: &Tx,
     kind: EntityKind,
     after: Option<&EntityId>,
     limit: usize,

@@ -227,7 +227,7 @@ impl Resolved {
 }
 
 /// Raises one; gives its number.
-pub(super) async fn raise(tx: &Tx<'_>, source: Source, exception: Exception) -> Result<i64, Fault> {
+pub(super) async fn raise(tx: &Tx, source: Source, exception: Exception) -> Result<i64, Fault> {
     let (mut raised, mut batch) = (Raised::default(), Batch::default());
     raised.add(source, exception);
     raised.send(&mut batch);
@@ -236,22 +236,22 @@ pub(super) async fn raise(tx: &Tx<'_>, source: Source, exception: Exception) -> 
 }
 
 /// The intent goes on: what settling it raised is resolved.
-pub(super) async fn resolve_intent(tx: &Tx<'_>, id: IntentId, at: Timestamp, by: &str) -> Result<(), Fault> {
+pub(super) async fn resolve_intent(tx: &Tx, id: IntentId, at: Timestamp, by: &str) -> Result<(), Fault> {
     tx.run(RESOLVE_INTENTS, values![vec![id.0.to_vec()], vec![nanos(at)], vec![clean(by)]]).await?;
     Ok(())
 }
 
 /// Resolves those that neither a plan nor an intent holds open.
-pub(super) async fn dismiss(tx: &Tx<'_>, ids: &[i64], at: Timestamp) -> Result<u64, Fault> {
+pub(super) async fn dismiss(tx: &Tx, ids: &[i64], at: Timestamp) -> Result<u64, Fault> {
     tx.run(DISMISS, values![ids.to_vec(), nanos(at)]).await
 }
 
 /// An open one.
-pub(super) async fn one(tx: &Tx<'_>, id: i64) -> Result<Option<Exception>, Fault> {
+pub(super) async fn one(tx: &Tx, id: i64) -> Result<Option<Exception>, Fault> {
     tx.first(ONE, values![id]).await?.as_ref().map(read).transpose()
 }
 
-pub(super) async fn list(tx: &Tx<'_>, query: &ExceptionQuery) -> Result<Vec<Exception>, Fault> {
+pub(super) async fn list(tx: &Tx, query: &ExceptionQuery) -> Result<Vec<Exception>, Fault> {
     let limit = i64::from(query.limit.unwrap_or(100).min(1000));
     let before = query.before.unwrap_or(i64::MAX);
     let sql = if query.resolved { ANY } else { OPEN };
@@ -267,7 +267,7 @@ pub(super) async fn list(tx: &Tx<'_>, query: &ExceptionQuery) -> Result<Vec<Exce
     tx.rows(sql, values).await?.iter().map(read).collect()
 }
 
-pub(super) async fn causes(tx: &Tx<'_>, query: &ExceptionQuery) -> Result<Vec<CauseRow>, Fault> {
+pub(super) async fn causes(tx: &Tx, query: &ExceptionQuery) -> Result<Vec<CauseRow>, Fault> {
     let limit = i64::from(query.limit.unwrap_or(100).min(1000));
     let asked = |text: &Option<String>| text.as_deref().map(key);
     let values =
@@ -287,7 +287,7 @@ pub(super) async fn causes(tx: &Tx<'_>, query: &ExceptionQuery) -> Result<Vec<Ca
 }
 
 /// How many are open, by kind.
-pub(super) async fn kinds(tx: &Tx<'_>) -> Result<Vec<(String, u64)>, Fault> {
+pub(super) async fn kinds(tx: &Tx) -> Result<Vec<(String, u64)>, Fault> {
     let rows = tx.rows(KINDS, values![]).await?;
     rows.iter().map(|row| Ok((get(row, 0)?, count(get(row, 1)?)))).collect()
 }

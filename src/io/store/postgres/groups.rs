@@ -1,16 +1,20 @@
 //! Group commit: what queues up while one transaction runs goes into the next one together.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::codec::Fault;
-use super::link::{Link, Tx, closed, transact};
-use super::{commit, intake};
-use crate::canonical::AccountId;
-use crate::ports::{Accepted, Committed, NewMessage, StoreError, Unit};
+use super::connect::LeaseClock;
+use super::flight::{Step, Stepped};
+use super::link::{Link, Tx, closed, transact_here};
+use super::{commit, flight, intake};
+use crate::canonical::{AccountId, IntentId};
+use crate::ports::{Accepted, Committed, Frozen, Hint, NewMessage, Settled, StoreError, Unit};
 
 /// Messages of one transaction, about.
 const MESSAGES: usize = 512;
@@ -18,6 +22,8 @@ const MESSAGES: usize = 512;
 const BYTES: usize = 8 << 20;
 /// Units of one transaction, about.
 const UNITS: usize = 128;
+/// Steps of attempts of one transaction, about.
+const STEPS: usize = 64;
 /// Transactions of a kind at a time: while one is written to the disk, the next one is sent.
 const AT_A_TIME: usize = 2;
 
@@ -36,28 +42,45 @@ pub(super) struct Work {
     reply: Reply<Vec<Committed>>,
 }
 
+/// Steps of attempts, each by itself.
+pub(super) struct Flight {
+    steps: Vec<Step>,
+    reply: Reply<Vec<Stepped>>,
+}
+
 /// The ends at which callers stand.
+#[derive(Clone)]
+struct Doors {
+    offers: mpsc::Sender<Offer>,
+    works: mpsc::UnboundedSender<Work>,
+    flights: mpsc::UnboundedSender<Flight>,
+}
+
+/// The tasks that work, and the way to them.
 pub(super) struct Groups {
-    doors: std::sync::Mutex<Option<(mpsc::Sender<Offer>, mpsc::UnboundedSender<Work>)>>,
+    doors: std::sync::Mutex<Option<Doors>>,
     tasks: TaskTracker,
 }
 
 impl Groups {
     /// Starts the tasks that work; at most `room` offers wait.
-    pub(super) fn start(link: &Arc<Link>, room: usize) -> Self {
+    pub(super) fn start(link: &Arc<Link>, room: usize, clock: LeaseClock) -> Self {
         let (offers, offered) = mpsc::channel(room.max(1));
         let (works, working) = mpsc::unbounded_channel();
+        let (flights, flying) = mpsc::unbounded_channel();
         let (offered, working) = (Arc::new(Mutex::new(offered)), Arc::new(Mutex::new(working)));
+        let flying = Arc::new(Mutex::new(flying));
         let tasks = TaskTracker::new();
         for _ in 0..AT_A_TIME {
             tasks.spawn(take_in(link.clone(), offered.clone()));
             tasks.spawn(work(link.clone(), working.clone()));
+            tasks.spawn(fly(link.clone(), clock, flying.clone()));
         }
         tasks.close();
-        Self { doors: std::sync::Mutex::new(Some((offers, works))), tasks }
+        Self { doors: std::sync::Mutex::new(Some(Doors { offers, works, flights })), tasks }
     }
 
-    fn doors(&self) -> Result<(mpsc::Sender<Offer>, mpsc::UnboundedSender<Work>), StoreError> {
+    fn doors(&self) -> Result<Doors, StoreError> {
         let doors = self.doors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         doors.clone().ok_or_else(closed)
     }
@@ -69,7 +92,7 @@ impl Groups {
         cursor: Option<(AccountId, String, Value)>,
     ) -> Result<Vec<Accepted>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.doors()?.0.try_send(Offer { messages, cursor, reply }).map_err(|error| match error {
+        self.doors()?.offers.try_send(Offer { messages, cursor, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Full,
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
@@ -79,7 +102,35 @@ impl Groups {
     /// Has units committed.
     pub(super) async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.doors()?.1.send(Work { units, reply }).map_err(|_| closed())?;
+        self.doors()?.works.send(Work { units, reply }).map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Begins an attempt with a frozen request.
+    pub(super) async fn freeze(&self, frozen: Frozen) -> Result<bool, StoreError> {
+        Ok(self.fly(vec![Step::Freeze(frozen)]).await?.iter().any(|stepped| stepped.flies))
+    }
+
+    /// Begins an attempt with the request that was frozen before.
+    pub(super) async fn refly(
+        &self,
+        intent: IntentId,
+        epoch: i64,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Ok(self.fly(vec![Step::Refly { intent, epoch, at }]).await?.iter().any(|stepped| stepped.flies))
+    }
+
+    /// Ends attempts.
+    pub(super) async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError> {
+        let stepped = self.fly(settled.into_iter().map(Step::Settle).collect()).await?;
+        let shards: BTreeSet<u16> = stepped.into_iter().flat_map(|stepped| stepped.shards).collect();
+        Ok(shards.into_iter().map(|shard| Hint::Inbound { shard }).collect())
+    }
+
+    async fn fly(&self, steps: Vec<Step>) -> Result<Vec<Stepped>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.doors()?.flights.send(Flight { steps, reply }).map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -131,10 +182,10 @@ async fn take_in(link: Arc<Link>, queue: Arc<Mutex<mpsc::Receiver<Offer>>>) {
 }
 
 async fn accept(link: &Link, offers: &[&Offer]) -> Result<Vec<Vec<Accepted>>, StoreError> {
-    transact!(*link, tx => accept_in(&tx, offers))
+    transact_here!(*link, tx => accept_in(&tx, offers))
 }
 
-async fn accept_in(tx: &Tx<'_>, offers: &[&Offer]) -> Result<Vec<Vec<Accepted>>, Fault> {
+async fn accept_in(tx: &Tx, offers: &[&Offer]) -> Result<Vec<Vec<Accepted>>, Fault> {
     let messages: Vec<&NewMessage> = offers.iter().flat_map(|offer| &offer.messages).collect();
     let mut accepted = intake::insert(tx, &messages).await?.into_iter();
     for cursor in offers.iter().filter_map(|offer| offer.cursor.as_ref()) {
@@ -196,5 +247,66 @@ async fn commit_all(link: &Link, units: &[&Unit]) -> Vec<Result<Committed, Store
 }
 
 async fn commit_wave(link: &Link, units: &[&Unit]) -> Result<Vec<Committed>, StoreError> {
-    transact!(*link, tx => commit::commit(&tx, units))
+    transact_here!(*link, tx => commit::commit(&tx, units))
+}
+
+// ------------------------------------------------------------------------------------------------------------ attempts
+
+async fn fly(link: Arc<Link>, clock: LeaseClock, queue: Arc<Mutex<mpsc::UnboundedReceiver<Flight>>>) {
+    loop {
+        let mut group = Vec::new();
+        {
+            let mut queue = queue.lock().await;
+            let Some(first) = queue.recv().await else { return };
+            let mut steps = first.steps.len();
+            group.push(first);
+            while steps < STEPS
+                && let Ok(next) = queue.try_recv()
+            {
+                steps += next.steps.len();
+                group.push(next);
+            }
+        }
+        let steps: Vec<&Step> = group.iter().flat_map(|flight| &flight.steps).collect();
+        let mut outcomes = fly_all(&link, clock, &steps).await.into_iter();
+        for Flight { steps, reply } in group {
+            let own: Result<Vec<Stepped>, StoreError> = outcomes.by_ref().take(steps.len()).collect();
+            let _gone = reply.send(own);
+        }
+    }
+}
+
+/// Carries out steps, those of one intent one after the other.
+async fn fly_all(link: &Link, clock: LeaseClock, steps: &[&Step]) -> Vec<Result<Stepped, StoreError>> {
+    let mut outcomes: Vec<Result<Stepped, StoreError>> = vec![Err(closed()); steps.len()];
+    let mut waiting: Vec<(usize, &Step)> = steps.iter().copied().enumerate().collect();
+    while !waiting.is_empty() {
+        let mut seen = HashSet::new();
+        let (wave, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(_, step)| seen.insert(step.intent()));
+        let members: Vec<&Step> = wave.iter().map(|(_, step)| *step).collect();
+        let answers = match fly_wave(link, clock, &members).await {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(_) if members.len() > 1 && link.check().is_ok() => {
+                let mut answers = Vec::with_capacity(members.len());
+                for step in &members {
+                    let alone = fly_wave(link, clock, &[*step]).await;
+                    answers.push(alone.and_then(|mut all| all.pop().ok_or_else(closed)));
+                }
+                answers
+            }
+            Err(error) => vec![Err(error); members.len()],
+        };
+        for ((index, _), answer) in wave.into_iter().zip(answers) {
+            if let Some(slot) = outcomes.get_mut(index) {
+                *slot = answer;
+            }
+        }
+        waiting = later;
+    }
+    outcomes
+}
+
+async fn fly_wave(link: &Link, clock: LeaseClock, steps: &[&Step]) -> Result<Vec<Stepped>, StoreError> {
+    transact_here!(*link, tx => flight::carry_out(&tx, clock, steps))
 }

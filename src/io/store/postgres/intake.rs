@@ -4,8 +4,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 
-use super::codec::{Fault, clean, get, key, small, statements, values, word};
-use super::link::Tx;
+use super::codec::{Fault, Param, clean, get, key, small, statements, values, word};
+use super::link::{Batch, Tx};
 use crate::canonical::{AccountId, MessageId};
 use crate::io::store::form::{
     count, instant, message_in, message_out, message_word, nanos, number, origin_in, origin_out, pack, text,
@@ -57,19 +57,11 @@ statements! {
     HAS_BODY = "SELECT 1 FROM body WHERE message = $1";
 }
 
-/// Stores messages, unless they are known; tells of each what became of it.
-pub(super) async fn insert(tx: &Tx<'_>, messages: &[&NewMessage]) -> Result<Vec<Accepted>, Fault> {
-    if messages.is_empty() {
-        return Ok(Vec::new());
-    }
+/// The values of `INSERT`.
+fn columns(messages: &[&NewMessage], digests: Vec<Option<Vec<u8>>>) -> Result<Vec<Param>, Fault> {
     let column = |of: fn(&NewMessage) -> String| messages.iter().map(|one| of(one)).collect::<Vec<String>>();
     let smalls = |of: fn(&NewMessage) -> i16| messages.iter().map(|one| of(one)).collect::<Vec<i16>>();
-    let accounts = column(|one| key(&one.account.0));
     let events: Vec<Option<String>> = messages.iter().map(|one| one.event_id.as_deref().map(key)).collect();
-    let digests: Vec<Option<Vec<u8>>> = messages
-        .iter()
-        .map(|one| one.event_id.as_ref().map(|_| Sha256::digest(&one.body)[..16].to_vec()))
-        .collect();
     let mut headers = Vec::with_capacity(messages.len());
     for one in messages {
         headers.push(if one.headers.is_empty() { String::new() } else { text(&one.headers)? });
@@ -77,32 +69,59 @@ pub(super) async fn insert(tx: &Tx<'_>, messages: &[&NewMessage]) -> Result<Vec<
     let received: Vec<i64> = messages.iter().map(|one| nanos(one.received)).collect();
     let contexts: Vec<Option<String>> = messages.iter().map(|one| one.context.as_deref().map(key)).collect();
     let bodies: Vec<Vec<u8>> = messages.iter().map(|one| pack(&one.body)).collect();
-    let rows = tx
-        .rows(
-            INSERT,
-            values![
-                accounts,
-                smalls(|one| origin_in(one.origin)),
-                column(|one| clean(&one.topic)),
-                column(|one| clean(&one.mapping)),
-                events,
-                digests.clone(),
-                headers,
-                received,
-                smalls(|one| i16::from(one.priority)),
-                smalls(|one| i16::try_from(one.shard).unwrap_or_default()),
-                contexts,
-                bodies,
-            ],
-        )
-        .await?;
+    Ok(values![
+        column(|one| key(&one.account.0)),
+        smalls(|one| origin_in(one.origin)),
+        column(|one| clean(&one.topic)),
+        column(|one| clean(&one.mapping)),
+        events,
+        digests,
+        headers,
+        received,
+        smalls(|one| i16::from(one.priority)),
+        smalls(|one| i16::try_from(one.shard).unwrap_or_default()),
+        contexts,
+        bodies,
+    ])
+}
+
+/// Counts a new message.
+fn counted_in(tx: &Tx, message: &NewMessage) {
+    tx.tally("message", message_word(MessageState::Pending), "", 1);
+    tx.tally("backlog", message.account.as_str(), "", 1);
+}
+
+/// Stores messages of our own with the end of the transaction. They have no event id, so none of them can be known.
+pub(super) async fn tell(tx: &Tx, messages: &[&NewMessage]) -> Result<(), Fault> {
+    if messages.iter().any(|message| message.event_id.is_some()) {
+        return insert(tx, messages).await.map(drop);
+    }
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch::default();
+    batch.add(INSERT, columns(messages, vec![None; messages.len()])?);
+    tx.at_last(batch);
+    messages.iter().for_each(|message| counted_in(tx, message));
+    Ok(())
+}
+
+/// Stores messages, unless they are known; tells of each what became of it.
+pub(super) async fn insert(tx: &Tx, messages: &[&NewMessage]) -> Result<Vec<Accepted>, Fault> {
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let digests: Vec<Option<Vec<u8>>> = messages
+        .iter()
+        .map(|one| one.event_id.as_ref().map(|_| Sha256::digest(&one.body)[..16].to_vec()))
+        .collect();
+    let rows = tx.rows(INSERT, columns(messages, digests.clone())?).await?;
     let mut out = Vec::with_capacity(messages.len());
     let mut known = Vec::new();
     for (index, (row, message)) in rows.iter().zip(messages).enumerate() {
         let id = MessageId(get(row, 0)?);
         if get(row, 1)? {
-            tx.tally("message", message_word(MessageState::Pending), "", 1);
-            tx.tally("backlog", message.account.as_str(), "", 1);
+            counted_in(tx, message);
             out.push(Accepted::New(id));
         } else {
             known.push(index);
@@ -132,45 +151,45 @@ pub(super) async fn insert(tx: &Tx<'_>, messages: &[&NewMessage]) -> Result<Vec<
 
 /// Moves a poll's cursor.
 pub(super) async fn set_cursor(
-    tx: &Tx<'_>,
+    tx: &Tx,
     (account, poll, value): &(AccountId, String, Value),
 ) -> Result<(), Fault> {
     tx.run(SET_CURSOR, values![key(&account.0), key(poll), text(value)?]).await?;
     Ok(())
 }
 
-pub(super) async fn cursor(tx: &Tx<'_>, account: &AccountId, poll: &str) -> Result<Option<Value>, Fault> {
+pub(super) async fn cursor(tx: &Tx, account: &AccountId, poll: &str) -> Result<Option<Value>, Fault> {
     match tx.first(CURSOR, values![key(&account.0), key(poll)]).await? {
         Some(row) => Ok(Some(serde_json::from_str(get(&row, 0)?)?)),
         None => Ok(None),
     }
 }
 
-pub(super) async fn bump(tx: &Tx<'_>, account: &AccountId, what: &str) -> Result<(), Fault> {
+pub(super) async fn bump(tx: &Tx, account: &AccountId, what: &str) -> Result<(), Fault> {
     tx.run(COUNT, values![key(&account.0), key(what)]).await?;
     Ok(())
 }
 
-pub(super) async fn counted(tx: &Tx<'_>) -> Result<Vec<(AccountId, String, u64)>, Fault> {
+pub(super) async fn counted(tx: &Tx) -> Result<Vec<(AccountId, String, u64)>, Fault> {
     let rows = tx.rows(COUNTED, values![]).await?;
     rows.iter().map(|row| Ok((AccountId(get(row, 0)?), get(row, 1)?, count(get(row, 2)?)))).collect()
 }
 
-pub(super) async fn backlog(tx: &Tx<'_>) -> Result<Vec<(AccountId, u64)>, Fault> {
+pub(super) async fn backlog(tx: &Tx) -> Result<Vec<(AccountId, u64)>, Fault> {
     let rows = tx.rows(BACKLOG, values![]).await?;
     rows.iter().map(|row| Ok((AccountId(get(row, 0)?), count(get(row, 1)?)))).collect()
 }
 
-pub(super) async fn pending(tx: &Tx<'_>, shard: u16, limit: usize) -> Result<Vec<Message>, Fault> {
+pub(super) async fn pending(tx: &Tx, shard: u16, limit: usize) -> Result<Vec<Message>, Fault> {
     let shard = i16::try_from(shard).unwrap_or(i16::MAX);
     tx.rows(PENDING, values![shard, number(limit)]).await?.iter().map(read).collect()
 }
 
-pub(super) async fn message(tx: &Tx<'_>, id: MessageId) -> Result<Option<Message>, Fault> {
+pub(super) async fn message(tx: &Tx, id: MessageId) -> Result<Option<Message>, Fault> {
     tx.first(MESSAGE, values![id.0]).await?.as_ref().map(read).transpose()
 }
 
-pub(super) async fn messages(tx: &Tx<'_>, query: &MessageQuery) -> Result<Vec<Message>, Fault> {
+pub(super) async fn messages(tx: &Tx, query: &MessageQuery) -> Result<Vec<Message>, Fault> {
     let (before, id) = query.before.map_or((i64::MAX, i64::MAX), |(at, id)| (nanos(at), id.0));
     let accounts: Option<Vec<String>> =
         (!query.accounts.is_empty()).then(|| query.accounts.iter().map(|account| key(&account.0)).collect());
@@ -228,7 +247,7 @@ impl Standing {
     }
 
     /// Counts that the message moves to `state`.
-    pub(super) fn tally(&self, tx: &Tx<'_>, state: MessageState) {
+    pub(super) fn tally(&self, tx: &Tx, state: MessageState) {
         tx.tally("message", message_word(self.state), "", -1);
         tx.tally("message", message_word(state), "", 1);
         let moves =
@@ -240,13 +259,13 @@ impl Standing {
 }
 
 /// How a message stands; it is locked.
-pub(super) async fn standing(tx: &Tx<'_>, id: MessageId) -> Result<Option<Standing>, Fault> {
+pub(super) async fn standing(tx: &Tx, id: MessageId) -> Result<Option<Standing>, Fault> {
     tx.first(STANDING, values![id.0]).await?.as_ref().map(|row| Standing::read(row, 0)).transpose()
 }
 
 /// Moves a message to another state. Facts of our own leave no body behind: the fact itself is stored.
 pub(super) async fn set_state(
-    tx: &Tx<'_>,
+    tx: &Tx,
     id: MessageId,
     was: &Standing,
     state: MessageState,
@@ -261,12 +280,12 @@ pub(super) async fn set_state(
 }
 
 /// Puts a settled message back to pending, behind what is more urgent.
-pub(super) async fn reopen(tx: &Tx<'_>, id: MessageId, was: &Standing) -> Result<(), Fault> {
+pub(super) async fn reopen(tx: &Tx, id: MessageId, was: &Standing) -> Result<(), Fault> {
     set_state(tx, id, was, MessageState::Pending).await?;
     tx.run(LATER, values![id.0]).await?;
     Ok(())
 }
 
-pub(super) async fn has_body(tx: &Tx<'_>, id: MessageId) -> Result<bool, Fault> {
+pub(super) async fn has_body(tx: &Tx, id: MessageId) -> Result<bool, Fault> {
     Ok(tx.first(HAS_BODY, values![id.0]).await?.is_some())
 }

@@ -50,7 +50,7 @@ statements! {
     MARK_ERASED = "UPDATE entity SET erased = 1, version = version + 1 WHERE num = $1";
 }
 
-pub(super) async fn value(tx: &Tx<'_>, space: &str, name: &str) -> Result<Option<Value>, Fault> {
+pub(super) async fn value(tx: &Tx, space: &str, name: &str) -> Result<Option<Value>, Fault> {
     match tx.first(GET, values![key(space), key(name)]).await? {
         Some(row) => Ok(Some(serde_json::from_str(get(&row, 0)?)?)),
         None => Ok(None),
@@ -58,7 +58,7 @@ pub(super) async fn value(tx: &Tx<'_>, space: &str, name: &str) -> Result<Option
 }
 
 pub(super) async fn put(
-    tx: &Tx<'_>,
+    tx: &Tx,
     space: &str,
     name: &str,
     value: &Value,
@@ -86,13 +86,13 @@ pub(super) async fn put(
     Ok(true)
 }
 
-pub(super) async fn all(tx: &Tx<'_>, space: &str) -> Result<Vec<(String, Value)>, Fault> {
+pub(super) async fn all(tx: &Tx, space: &str) -> Result<Vec<(String, Value)>, Fault> {
     let rows = tx.rows(ALL, values![key(space)]).await?;
     rows.iter().map(|row| Ok((get(row, 0)?, serde_json::from_str(get(row, 1)?)?))).collect()
 }
 
 /// Events to publish, claimed for `relay`.
-pub(super) async fn events(tx: &Tx<'_>, relay: &str, limit: usize) -> Result<Vec<Event>, Fault> {
+pub(super) async fn events(tx: &Tx, relay: &str, limit: usize) -> Result<Vec<Event>, Fault> {
     let rows = tx.rows(EVENTS, values![relay.to_owned(), number(limit)]).await?;
     let read = |row: &tokio_postgres::Row| {
         Ok(Event {
@@ -108,24 +108,24 @@ pub(super) async fn events(tx: &Tx<'_>, relay: &str, limit: usize) -> Result<Vec
     rows.iter().map(read).collect()
 }
 
-pub(super) async fn published(tx: &Tx<'_>, ordinals: &[i64]) -> Result<(), Fault> {
+pub(super) async fn published(tx: &Tx, ordinals: &[i64]) -> Result<(), Fault> {
     tx.run(PUBLISHED, values![ordinals.to_vec()]).await?;
     Ok(())
 }
 
 /// Leaves what `relay` has claimed to others.
-pub(super) async fn unclaim(tx: &Tx<'_>, relay: &str) -> Result<(), Fault> {
+pub(super) async fn unclaim(tx: &Tx, relay: &str) -> Result<(), Fault> {
     tx.run(UNCLAIM, values![relay.to_owned()]).await?;
     Ok(())
 }
 
 /// Deletes bodies of messages that nobody has to look at any more.
-pub(super) async fn prune(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Result<u64, Fault> {
+pub(super) async fn prune(tx: &Tx, before: Timestamp, limit: usize) -> Result<u64, Fault> {
     tx.run(PRUNE, values![nanos(before), number(limit)]).await
 }
 
 /// Erases what is personal of an entity, and what partners said of it in their own words. Later facts about it lose theirs on the way in.
-pub(super) async fn erase(tx: &Tx<'_>, entity: &EntityId) -> Result<(), Fault> {
+pub(super) async fn erase(tx: &Tx, entity: &EntityId) -> Result<(), Fault> {
     let name = key(&entity.0);
     let Some(row) = tx.first(NUM, values![name.clone()]).await? else { return Ok(()) };
     let num: i64 = get(&row, 0)?;

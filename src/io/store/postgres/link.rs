@@ -4,14 +4,14 @@
 //! tries for ever, with growing pauses, to reach it again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{GenericClient as _, Object, Pool, PoolError, Transaction};
-use futures::future::try_join_all;
+use deadpool_postgres::{Object, Pool, PoolError};
+use futures::future::{OptionFuture, join, join_all, join3};
 use tokio::sync::Notify;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{Error, Row, Statement};
 use tokio_util::sync::CancellationToken;
 
 use super::codec::{Fault, Param, statements, values, words};
@@ -29,6 +29,10 @@ statements! {
     TALLY = "INSERT INTO tally (area, a, b, n) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[])";
     ALIVE = "SELECT 1";
 }
+
+const BEGIN: &str = "BEGIN";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
 
 /// The pool, and whether there is a database behind it.
 pub(super) struct Link {
@@ -213,53 +217,62 @@ impl Batch {
 /// A name under which things are counted, area and two words, and how many more.
 type Counted = (&'static str, String, &'static str, i64);
 
+/// How far a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// There is none: each statement by itself.
+    Single,
+    /// It begins with the first statements.
+    Fresh,
+    /// It has begun.
+    Open,
+}
+
 /// A connection at work, inside a transaction or outside, and what has been counted there.
-pub(super) struct Tx<'a> {
-    inner: Inner<'a>,
+///
+/// The beginning goes out with the first statements, and the end with the last ones, so that neither takes a way of its own.
+/// One that is given up in the midst takes its connection with it.
+pub(super) struct Tx {
+    /// None once it has ended.
+    client: Option<Object>,
+    state: Mutex<State>,
     counts: Mutex<Vec<Counted>>,
+    last: Mutex<Batch>,
 }
 
-enum Inner<'a> {
-    Work(Transaction<'a>),
-    Read(&'a Object),
-}
-
-impl Inner<'_> {
-    async fn prepare(&self, sql: &str) -> Result<Statement, Fault> {
-        Ok(match self {
-            Self::Work(transaction) => transaction.prepare_cached(sql).await?,
-            Self::Read(client) => client.prepare_cached(sql).await?,
-        })
+impl Tx {
+    /// A transaction.
+    pub(super) fn begin(client: Object) -> Self {
+        Self::new(client, State::Fresh)
     }
 
-    async fn query(&self, statement: &Statement, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
-        Ok(match self {
-            Self::Work(transaction) => transaction.query(statement, values).await?,
-            Self::Read(client) => client.query(statement, values).await?,
-        })
+    /// Outside of a transaction.
+    pub(super) fn read(client: Object) -> Self {
+        Self::new(client, State::Single)
     }
 
-    async fn execute(&self, statement: &Statement, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
-        Ok(match self {
-            Self::Work(transaction) => transaction.execute(statement, values).await?,
-            Self::Read(client) => client.execute(statement, values).await?,
-        })
-    }
-}
-
-impl<'a> Tx<'a> {
-    pub(super) async fn begin(client: &'a mut Object) -> Result<Self, Fault> {
-        Ok(Self { inner: Inner::Work(client.transaction().await?), counts: Mutex::default() })
+    fn new(client: Object, state: State) -> Self {
+        let state = Mutex::new(state);
+        Self { client: Some(client), state, counts: Mutex::default(), last: Mutex::default() }
     }
 
-    /// Outside of a transaction: each statement by itself.
-    pub(super) fn read(client: &'a Object) -> Self {
-        Self { inner: Inner::Read(client), counts: Mutex::default() }
+    fn client(&self) -> Result<&Object, Fault> {
+        self.client.as_ref().ok_or_else(|| Fault::Away("the transaction has ended".to_owned()))
+    }
+
+    /// Whether it is to begin now.
+    fn opens(&self) -> bool {
+        let mut state = lock(&self.state);
+        let fresh = *state == State::Fresh;
+        if fresh {
+            *state = State::Open;
+        }
+        fresh
     }
 
     /// Counts `n` more (or fewer) of something.
     pub(super) fn tally(&self, area: &'static str, a: &str, b: &'static str, n: i64) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.counts);
         match counts.iter_mut().find(|(in_area, of_a, of_b, _)| *in_area == area && of_a == a && *of_b == b) {
             Some((.., sum)) => *sum += n,
             None => counts.push((area, a.to_owned(), b, n)),
@@ -268,9 +281,9 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement; gives its rows.
     pub(super) async fn rows(&self, sql: &'static str, values: Vec<Param>) -> Result<Vec<Row>, Fault> {
-        let statement = self.inner.prepare(sql).await?;
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(as_sql).collect();
-        self.inner.query(&statement, &values).await
+        let mut batch = Batch::default();
+        batch.add(sql, values);
+        Ok(self.send(batch).await?.pop().unwrap_or_default())
     }
 
     /// The first row of a statement, if any.
@@ -280,48 +293,127 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement that changes rows; gives how many.
     pub(super) async fn run(&self, sql: &'static str, values: Vec<Param>) -> Result<u64, Fault> {
-        let statement = self.inner.prepare(sql).await?;
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(as_sql).collect();
-        self.inner.execute(&statement, &values).await
+        let begin = OptionFuture::from(self.opens().then(|| client.batch_execute(BEGIN)));
+        let (begun, done) = join(begin, client.execute(&statement, &values)).await;
+        begun.transpose()?;
+        Ok(done?)
     }
 
     /// Sends all statements before it waits for the first answer; gives the rows of each.
     pub(super) async fn send(&self, batch: Batch) -> Result<Vec<Vec<Row>>, Fault> {
-        let mut statements = Vec::with_capacity(batch.list.len());
-        for (sql, _) in &batch.list {
-            statements.push(self.inner.prepare(sql).await?);
-        }
-        let values: Vec<Vec<&(dyn ToSql + Sync)>> =
-            batch.list.iter().map(|(_, values)| values.iter().map(as_sql).collect()).collect();
+        let client = self.client()?;
+        let statements = prepare(client, &batch).await?;
         let mut answers = Vec::with_capacity(statements.len());
         // Only so many: futures beyond that are not begun in their order.
-        for (statements, values) in statements.chunks(IN_ORDER).zip(values.chunks(IN_ORDER)) {
-            let asked =
-                statements.iter().zip(values).map(|(statement, values)| self.inner.query(statement, values));
-            answers.extend(try_join_all(asked).await?);
+        for (statements, asked) in statements.chunks(IN_ORDER).zip(batch.list.chunks(IN_ORDER)) {
+            let begin = OptionFuture::from(self.opens().then(|| client.batch_execute(BEGIN)));
+            let (begun, answered) = join(begin, join_all(queries(client, statements, asked))).await;
+            begun.transpose()?;
+            // The first failure in their order is the cause of those behind it.
+            for answer in answered {
+                answers.push(answer?);
+            }
         }
         Ok(answers)
     }
 
-    /// Writes what was counted, and ends the transaction.
-    pub(super) async fn commit(self) -> Result<(), Fault> {
-        let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
-        let counts: Vec<Counted> = counts.into_iter().filter(|(.., n)| *n != 0).collect();
-        if !counts.is_empty() {
-            let column = |of: fn(&Counted) -> String| counts.iter().map(of).collect::<Vec<String>>();
-            let numbers: Vec<i64> = counts.iter().map(|(.., n)| *n).collect();
-            let names = (
-                column(|(area, ..)| (*area).to_owned()),
-                column(|(_, a, ..)| super::codec::key(a)),
-                column(|(_, _, b, _)| (*b).to_owned()),
-            );
-            self.run(TALLY, values![names.0, names.1, names.2, numbers]).await?;
+    /// Adds statements whose answers nobody waits for: they go out with the end of the transaction.
+    pub(super) fn at_last(&self, batch: Batch) {
+        lock(&self.last).list.extend(batch.list);
+    }
+
+    /// Sends the last statements, what was counted, and the end of the transaction.
+    pub(super) async fn commit(mut self) -> Result<(), Fault> {
+        let mut last = std::mem::take(&mut *lock(&self.last));
+        count(&mut last, std::mem::take(&mut *lock(&self.counts)));
+        // What does not fit into one go goes out before.
+        let mut before = last.list;
+        let last = Batch { list: before.split_off(before.len().saturating_sub(IN_ORDER)) };
+        if !before.is_empty() {
+            self.send(Batch { list: before }).await?;
         }
-        match self.inner {
-            Inner::Work(transaction) => Ok(transaction.commit().await?),
-            Inner::Read(_) => Ok(()),
+        if last.list.is_empty() && *lock(&self.state) != State::Open {
+            return Ok(());
+        }
+        let client = self.client()?;
+        let statements = prepare(client, &last).await?;
+        let begin = OptionFuture::from(self.opens().then(|| client.batch_execute(BEGIN)));
+        let asked = join_all(queries(client, &statements, &last.list));
+        let (begun, answered, ended) = join3(begin, asked, client.batch_execute(COMMIT)).await;
+        if ended.is_ok() {
+            // Also after a failure: the end has then undone everything.
+            *lock(&self.state) = State::Single;
+        }
+        begun.transpose()?;
+        for answer in answered {
+            answer?;
+        }
+        drop(self.client.take());
+        Ok(ended?)
+    }
+
+    /// Undoes what was done.
+    pub(super) async fn undo(self) {
+        if *lock(&self.state) == State::Open
+            && let Ok(client) = self.client()
+            && client.batch_execute(ROLLBACK).await.is_ok()
+        {
+            *lock(&self.state) = State::Single;
         }
     }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        let open = *lock(&self.state) == State::Open;
+        if let Some(client) = self.client.take().filter(|_| open) {
+            // Nobody knows what stands there: the server undoes it when it notices that the connection is gone.
+            drop(Object::take(client));
+        }
+    }
+}
+
+async fn prepare(client: &Object, batch: &Batch) -> Result<Vec<Statement>, Fault> {
+    let mut statements = Vec::with_capacity(batch.list.len());
+    for (sql, _) in &batch.list {
+        statements.push(client.prepare_cached(sql).await?);
+    }
+    Ok(statements)
+}
+
+/// Queries that go out in their order as soon as the first of them is awaited.
+fn queries<'a>(
+    client: &'a Object,
+    statements: &'a [Statement],
+    asked: &'a [(&'static str, Vec<Param>)],
+) -> impl Iterator<Item = impl Future<Output = Result<Vec<Row>, Error>> + 'a> + 'a {
+    statements.iter().zip(asked).map(move |(statement, (_, values))| async move {
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(as_sql).collect();
+        client.query(statement, &values).await
+    })
+}
+
+/// Adds what writes down what was counted.
+fn count(batch: &mut Batch, counts: Vec<Counted>) {
+    let counts: Vec<Counted> = counts.into_iter().filter(|(.., n)| *n != 0).collect();
+    if counts.is_empty() {
+        return;
+    }
+    let column = |of: fn(&Counted) -> String| counts.iter().map(of).collect::<Vec<String>>();
+    let numbers: Vec<i64> = counts.iter().map(|(.., n)| *n).collect();
+    let names = (
+        column(|(area, ..)| (*area).to_owned()),
+        column(|(_, a, ..)| super::codec::key(a)),
+        column(|(_, _, b, _)| (*b).to_owned()),
+    );
+    batch.add(TALLY, values![names.0, names.1, names.2, numbers]);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(in crate::io::store) fn as_sql(value: &Param) -> &(dyn ToSql + Sync) {
@@ -330,7 +422,9 @@ pub(in crate::io::store) fn as_sql(value: &Param) -> &(dyn ToSql + Sync) {
 
 /// Does a piece of work in a transaction of its own, again and again while others overtake it. The work is an expression
 /// that gives a future of `Result<T, Fault>`, with the transaction under the name given.
-macro_rules! transact {
+///
+/// It runs on the caller's task: only for tasks that do nothing else meanwhile. See [`transact`].
+macro_rules! transact_here {
     ($link:expr, $tx:ident => $work:expr) => {{
         let link: &$crate::io::store::postgres::link::Link = &$link;
         let mut tries = 0;
@@ -338,11 +432,14 @@ macro_rules! transact {
             link.check()?;
             let limit = link.limit();
             let done = tokio::time::timeout(limit, async {
-                let mut client = link.client().await?;
-                let $tx = $crate::io::store::postgres::link::Tx::begin(&mut client).await?;
-                let done = $work.await?;
-                $tx.commit().await?;
-                Ok::<_, $crate::io::store::postgres::codec::Fault>(done)
+                let $tx = $crate::io::store::postgres::link::Tx::begin(link.client().await?);
+                match $work.await {
+                    Ok(done) => $tx.commit().await.map(|()| done),
+                    Err(fault) => {
+                        $tx.undo().await;
+                        Err::<_, $crate::io::store::postgres::codec::Fault>(fault)
+                    }
+                }
             })
             .await
             .unwrap_or_else(|_| Err($crate::io::store::postgres::link::too_late(limit)));
@@ -357,26 +454,49 @@ macro_rules! transact {
         }
     }};
 }
+pub(super) use transact_here;
+
+/// Like [`transact_here`], on a task of its own: what the work needs is moved there. Who calls may stop looking at this for a
+/// while, as a lane does with its jobs while it waits for the store itself; the transaction would stand still with all its
+/// locks and its connection, for which the others then wait.
+macro_rules! transact {
+    ($link:expr, $tx:ident => $work:expr) => {{
+        let link = std::sync::Arc::clone(&$link);
+        $crate::io::store::postgres::link::apart(async move {
+            $crate::io::store::postgres::link::transact_here!(*link, $tx => $work)
+        })
+        .await
+    }};
+}
 pub(super) use transact;
 
 /// Reads, each statement by itself: an expression that gives a future of `Result<T, Fault>`, with the connection under
-/// the name given.
+/// the name given. On a task of its own, as [`transact`].
 macro_rules! read {
     ($link:expr, $tx:ident => $work:expr) => {{
-        let link: &$crate::io::store::postgres::link::Link = &$link;
-        link.check()?;
-        let limit = link.limit();
-        let done = tokio::time::timeout(limit, async {
-            let client = link.client().await?;
-            let $tx = $crate::io::store::postgres::link::Tx::read(&client);
-            $work.await
+        let link = std::sync::Arc::clone(&$link);
+        $crate::io::store::postgres::link::apart(async move {
+            link.check()?;
+            let limit = link.limit();
+            let done = tokio::time::timeout(limit, async {
+                let $tx = $crate::io::store::postgres::link::Tx::read(link.client().await?);
+                $work.await
+            })
+            .await
+            .unwrap_or_else(|_| Err($crate::io::store::postgres::link::too_late(limit)));
+            done.map_err(|fault| link.failed(fault))
         })
         .await
-        .unwrap_or_else(|_| Err($crate::io::store::postgres::link::too_late(limit)));
-        done.map_err(|fault| link.failed(fault))
     }};
 }
 pub(super) use read;
+
+/// Runs work on a task of its own, to its end whatever becomes of the caller.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a fault: {error}"))))
+}
 
 /// A moment of rest before work is done again, so that those who collide do not collide again.
 pub(super) async fn pause(tries: u32) {

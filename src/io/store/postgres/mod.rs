@@ -10,11 +10,12 @@
 //! | `link` | transactions, time limits, and what happens while the database is away |
 //! | `schema` | brings the database to the newest form |
 //! | `codec` | how values stand in columns |
-//! | `groups` | group commit of intake and of work |
+//! | `groups` | group commit of intake, of work and of attempts |
 //! | `intake` | messages, cursors, counters |
 //! | `commit`, `entity` | units of work, many in one transaction; entities whole |
 //! | `waiting` | facts without a subject, timers, the sweep |
-//! | `delivery` | leases, due intents, frozen attempts |
+//! | `delivery` | leases, due intents |
+//! | `flight` | attempts that begin and end |
 //! | `exceptions`, `people` | what people see and decide |
 //! | `keeping` | small values, events, erasing and pruning |
 
@@ -24,6 +25,7 @@ mod connect;
 mod delivery;
 mod entity;
 mod exceptions;
+mod flight;
 mod groups;
 mod intake;
 mod keeping;
@@ -79,7 +81,7 @@ impl PostgresStore {
         let pool = target.pool(&options)?;
         schema::prepare(&target, options.migrate, patience).await?;
         let link = Link::new(pool, target.place, options.statement_timeout);
-        let groups = Groups::start(&link, options.queue);
+        let groups = Groups::start(&link, options.queue, options.lease_clock);
         let relay = format!("{:016x}", rand::random::<u64>());
         Ok(Arc::new(Self { link, groups, relay, clock: options.lease_clock }))
     }
@@ -106,14 +108,6 @@ pub(super) fn newest_form() -> i32 {
     schema::newest()
 }
 
-/// Runs a transaction on a task of its own. A lane does not look at its jobs while it waits for the store itself: a job's
-/// transaction would stand still with all its locks, the lane's own lease among them, until the database gives up.
-async fn apart<T: Send + 'static>(
-    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::spawn(work).await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a fault: {error}"))))
-}
-
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.link.close();
@@ -137,19 +131,20 @@ impl Store for PostgresStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Hint>, StoreError> {
-        if read!(*self.link, tx => waiting::anything_due(&tx, now))? {
-            transact!(*self.link, tx => waiting::fire(&tx, now, limit))?;
+        if read!(self.link, tx => waiting::anything_due(&tx, now))? {
+            transact!(self.link, tx => waiting::fire(&tx, now, limit))?;
         }
-        if read!(*self.link, tx => waiting::much_counted(&tx))? {
-            transact!(*self.link, tx => waiting::add_up(&tx))?;
+        if read!(self.link, tx => waiting::much_counted(&tx))? {
+            transact!(self.link, tx => waiting::add_up(&tx))?;
         }
-        read!(*self.link, tx => waiting::hints(&tx, now))
+        read!(self.link, tx => waiting::hints(&tx, now))
     }
 
     async fn close(&self) -> Result<(), StoreError> {
         self.groups.finish().await;
         if self.link.check().is_ok() {
-            let left = async { transact!(*self.link, tx => keeping::unclaim(&tx, &self.relay)) };
+            let (link, relay) = (&self.link, self.relay.clone());
+            let left = async { transact!(link, tx => keeping::unclaim(&tx, &relay)) };
             if let Err(error) = left.await {
                 tracing::debug!(%error, "events stay claimed until the claim runs out");
             }
@@ -159,62 +154,70 @@ impl Store for PostgresStore {
     }
 
     async fn cursor(&self, account: &AccountId, poll: &str) -> Result<Option<Value>, StoreError> {
-        read!(*self.link, tx => intake::cursor(&tx, account, poll))
+        let (account, poll) = (account.clone(), poll.to_owned());
+        read!(self.link, tx => intake::cursor(&tx, &account, &poll))
     }
 
     async fn count(&self, account: &AccountId, what: &str) -> Result<(), StoreError> {
-        transact!(*self.link, tx => intake::bump(&tx, account, what))
+        let (account, what) = (account.clone(), what.to_owned());
+        transact!(self.link, tx => intake::bump(&tx, &account, &what))
     }
 
     async fn counted(&self) -> Result<Vec<(AccountId, String, u64)>, StoreError> {
-        read!(*self.link, tx => intake::counted(&tx))
+        read!(self.link, tx => intake::counted(&tx))
     }
 
     async fn backlog(&self) -> Result<Vec<(AccountId, u64)>, StoreError> {
-        read!(*self.link, tx => intake::backlog(&tx))
+        read!(self.link, tx => intake::backlog(&tx))
     }
 
     async fn pending(&self, shard: u16, limit: usize) -> Result<Vec<Message>, StoreError> {
-        read!(*self.link, tx => intake::pending(&tx, shard, limit))
+        read!(self.link, tx => intake::pending(&tx, shard, limit))
     }
 
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
-        read!(*self.link, tx => intake::message(&tx, id))
+        read!(self.link, tx => intake::message(&tx, id))
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Vec<Message>, StoreError> {
-        read!(*self.link, tx => intake::messages(&tx, query))
+        let query = query.clone();
+        read!(self.link, tx => intake::messages(&tx, &query))
     }
 
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError> {
-        read!(*self.link, tx => entity::resolve(&tx, refs))
+        let refs = refs.to_vec();
+        read!(self.link, tx => entity::resolve(&tx, &refs))
     }
 
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
-        read!(*self.link, tx => entity::load(&tx, ids))
+        let ids = ids.to_vec();
+        read!(self.link, tx => entity::load(&tx, &ids))
     }
 
     async fn reservations(
         &self,
         wanted: &[Reserved],
     ) -> Result<Vec<BTreeMap<EntityId, Reservation>>, StoreError> {
-        read!(*self.link, tx => entity::reservations(&tx, wanted))
+        let wanted = wanted.to_vec();
+        read!(self.link, tx => entity::reservations(&tx, &wanted))
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        read!(*self.link, tx => waiting::next_due(&tx))
+        read!(self.link, tx => waiting::next_due(&tx))
     }
 
     async fn events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
-        transact!(*self.link, tx => keeping::events(&tx, &self.relay, limit))
+        let relay = self.relay.clone();
+        transact!(self.link, tx => keeping::events(&tx, &relay, limit))
     }
 
     async fn published(&self, ordinals: &[i64]) -> Result<(), StoreError> {
-        transact!(*self.link, tx => keeping::published(&tx, ordinals))
+        let ordinals = ordinals.to_vec();
+        transact!(self.link, tx => keeping::published(&tx, &ordinals))
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        transact!(*self.link, tx => keeping::prune(&tx, before, limit))
+        transact!(self.link, tx => keeping::prune(&tx, before, limit))
     }
 
     async fn lease(
@@ -225,26 +228,22 @@ impl Store for PostgresStore {
         until: Timestamp,
         level: Option<Value>,
     ) -> Result<Option<Lease>, StoreError> {
-        let (link, clock) = (self.link.clone(), self.clock);
-        let (account, owner) = (account.clone(), owner.to_owned());
-        apart(async move {
-            transact!(*link, tx => delivery::lease(&tx, clock, &account, &owner, now, until, level.as_ref()))
-        })
-        .await
+        let (clock, account, owner) = (self.clock, account.clone(), owner.to_owned());
+        transact!(self.link, tx => delivery::lease(&tx, clock, &account, &owner, now, until, level.as_ref()))
     }
 
     async fn release_lease(&self, account: &AccountId, owner: &str, epoch: i64) -> Result<(), StoreError> {
-        let (link, account, owner) = (self.link.clone(), account.clone(), owner.to_owned());
-        apart(async move { transact!(*link, tx => delivery::release(&tx, &account, &owner, epoch)) }).await
+        let (account, owner) = (account.clone(), owner.to_owned());
+        transact!(self.link, tx => delivery::release(&tx, &account, &owner, epoch))
     }
 
     async fn leases(&self) -> Result<Vec<Holder>, StoreError> {
-        read!(*self.link, tx => delivery::holders(&tx))
+        read!(self.link, tx => delivery::holders(&tx))
     }
 
     async fn recover(&self, account: &AccountId, epoch: i64, due: Timestamp) -> Result<u64, StoreError> {
-        let (link, account) = (self.link.clone(), account.clone());
-        apart(async move { transact!(*link, tx => delivery::recover(&tx, &account, epoch, due)) }).await
+        let account = account.clone();
+        transact!(self.link, tx => delivery::recover(&tx, &account, epoch, due))
     }
 
     async fn due(
@@ -253,43 +252,48 @@ impl Store for PostgresStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<DueIntent>, StoreError> {
-        read!(*self.link, tx => delivery::due(&tx, account, now, limit))
+        let account = account.clone();
+        read!(self.link, tx => delivery::due(&tx, &account, now, limit))
     }
 
     async fn freeze(&self, frozen: Frozen) -> Result<bool, StoreError> {
-        let (link, clock) = (self.link.clone(), self.clock);
-        apart(async move { transact!(*link, tx => delivery::freeze(&tx, clock, &frozen)) }).await
+        self.link.check()?;
+        self.groups.freeze(frozen).await
     }
 
     async fn refly(&self, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, StoreError> {
-        let (link, clock) = (self.link.clone(), self.clock);
-        apart(async move { transact!(*link, tx => delivery::refly(&tx, clock, intent, epoch, at)) }).await
+        self.link.check()?;
+        self.groups.refly(intent, epoch, at).await
     }
 
     async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError> {
-        let link = self.link.clone();
-        apart(async move { transact!(*link, tx => delivery::settle(&tx, &settled)) }).await
+        self.link.check()?;
+        self.groups.settle(settled).await
     }
 
     async fn withdraw(&self, intent: IntentId, note: &str, at: Timestamp) -> Result<bool, StoreError> {
-        let (link, note) = (self.link.clone(), note.to_owned());
-        apart(async move { transact!(*link, tx => delivery::withdraw(&tx, intent, &note, at)) }).await
+        let note = note.to_owned();
+        transact!(self.link, tx => delivery::withdraw(&tx, intent, &note, at))
     }
 
     async fn reopen(&self, messages: &[MessageId]) -> Result<Vec<Hint>, StoreError> {
-        transact!(*self.link, tx => people::reopen(&tx, messages))
+        let messages = messages.to_vec();
+        transact!(self.link, tx => people::reopen(&tx, &messages))
     }
 
     async fn heard(&self, messages: &[MessageId]) -> Result<Vec<Vec<EntityId>>, StoreError> {
-        transact!(*self.link, tx => entity::heard(&tx, messages))
+        let messages = messages.to_vec();
+        transact!(self.link, tx => entity::heard(&tx, &messages))
     }
 
     async fn retry_exceptions(&self, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, StoreError> {
-        transact!(*self.link, tx => people::retry(&tx, ids, now))
+        let ids = ids.to_vec();
+        transact!(self.link, tx => people::retry(&tx, &ids, now))
     }
 
     async fn dismiss_exceptions(&self, ids: &[i64], at: Timestamp) -> Result<u64, StoreError> {
-        transact!(*self.link, tx => exceptions::dismiss(&tx, ids, at))
+        let ids = ids.to_vec();
+        transact!(self.link, tx => exceptions::dismiss(&tx, &ids, at))
     }
 
     async fn decide(
@@ -299,27 +303,33 @@ impl Store for PostgresStore {
         note: &str,
         at: Timestamp,
     ) -> Result<Vec<Hint>, StoreError> {
-        transact!(*self.link, tx => people::decide(&tx, intent, remedy, note, at))
+        let note = note.to_owned();
+        transact!(self.link, tx => people::decide(&tx, intent, remedy, &note, at))
     }
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<OrderRow>, StoreError> {
-        read!(*self.link, tx => people::orders(&tx, query))
+        let query = query.clone();
+        read!(self.link, tx => people::orders(&tx, &query))
     }
 
     async fn find_order(&self, name: &str) -> Result<Vec<EntityId>, StoreError> {
-        read!(*self.link, tx => people::find_order(&tx, name))
+        let name = name.to_owned();
+        read!(self.link, tx => people::find_order(&tx, &name))
     }
 
     async fn exceptions(&self, query: &ExceptionQuery) -> Result<Vec<Exception>, StoreError> {
-        read!(*self.link, tx => exceptions::list(&tx, query))
+        let query = query.clone();
+        read!(self.link, tx => exceptions::list(&tx, &query))
     }
 
     async fn causes(&self, query: &ExceptionQuery) -> Result<Vec<CauseRow>, StoreError> {
-        read!(*self.link, tx => exceptions::causes(&tx, query))
+        let query = query.clone();
+        read!(self.link, tx => exceptions::causes(&tx, &query))
     }
 
     async fn attempts(&self, entity: &EntityId) -> Result<Vec<Attempt>, StoreError> {
-        read!(*self.link, tx => delivery::attempts(&tx, entity))
+        let entity = entity.clone();
+        read!(self.link, tx => delivery::attempts(&tx, &entity))
     }
 
     async fn entities(
@@ -328,19 +338,22 @@ impl Store for PostgresStore {
         after: Option<&EntityId>,
         limit: usize,
     ) -> Result<Vec<EntityId>, StoreError> {
-        read!(*self.link, tx => entity::entities(&tx, kind, after, limit))
+        let after = after.cloned();
+        read!(self.link, tx => entity::entities(&tx, kind, after.as_ref(), limit))
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        read!(*self.link, tx => people::counts(&tx))
+        read!(self.link, tx => people::counts(&tx))
     }
 
     async fn erase_personal(&self, entity: &EntityId) -> Result<(), StoreError> {
-        transact!(*self.link, tx => keeping::erase(&tx, entity))
+        let entity = entity.clone();
+        transact!(self.link, tx => keeping::erase(&tx, &entity))
     }
 
     async fn get(&self, space: &str, key: &str) -> Result<Option<Value>, StoreError> {
-        read!(*self.link, tx => keeping::value(&tx, space, key))
+        let (space, key) = (space.to_owned(), key.to_owned());
+        read!(self.link, tx => keeping::value(&tx, &space, &key))
     }
 
     async fn put(
@@ -350,15 +363,13 @@ impl Store for PostgresStore {
         value: Value,
         expected: Option<Option<Value>>,
     ) -> Result<bool, StoreError> {
-        let (link, space, key) = (self.link.clone(), space.to_owned(), key.to_owned());
-        apart(
-            async move { transact!(*link, tx => keeping::put(&tx, &space, &key, &value, expected.as_ref())) },
-        )
-        .await
+        let (space, key) = (space.to_owned(), key.to_owned());
+        transact!(self.link, tx => keeping::put(&tx, &space, &key, &value, expected.as_ref()))
     }
 
     async fn all(&self, space: &str) -> Result<Vec<(String, Value)>, StoreError> {
-        read!(*self.link, tx => keeping::all(&tx, space))
+        let space = space.to_owned();
+        read!(self.link, tx => keeping::all(&tx, &space))
     }
 }
 

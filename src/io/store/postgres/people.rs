@@ -46,7 +46,7 @@ statements! {
 
 // ------------------------------------------------------------------------------------------------------------- orders
 
-pub(super) async fn orders(tx: &Tx<'_>, query: &OrderQuery) -> Result<Vec<OrderRow>, Fault> {
+pub(super) async fn orders(tx: &Tx, query: &OrderQuery) -> Result<Vec<OrderRow>, Fault> {
     let (sort, num) = query.after.as_deref().and_then(place).unwrap_or((i64::MAX, i64::MAX));
     let limit = i64::from(query.limit.unwrap_or(50).min(500));
     let asked = |text: &Option<String>| text.as_deref().map(key);
@@ -89,7 +89,7 @@ fn order(row: &Row) -> Result<OrderRow, Fault> {
     })
 }
 
-pub(super) async fn find_order(tx: &Tx<'_>, name: &str) -> Result<Vec<EntityId>, Fault> {
+pub(super) async fn find_order(tx: &Tx, name: &str) -> Result<Vec<EntityId>, Fault> {
     for sql in [BY_ID, BY_LABEL, BY_REF] {
         let rows = tx.rows(sql, values![key(name)]).await?;
         if !rows.is_empty() {
@@ -99,7 +99,7 @@ pub(super) async fn find_order(tx: &Tx<'_>, name: &str) -> Result<Vec<EntityId>,
     Ok(Vec::new())
 }
 
-pub(super) async fn counts(tx: &Tx<'_>) -> Result<Counts, Fault> {
+pub(super) async fn counts(tx: &Tx) -> Result<Counts, Fault> {
     let phases = tx.rows(PHASES, values![]).await?;
     let phases = phases.iter().map(|row| Ok((get(row, 0)?, count(get(row, 1)?))));
     let phases = phases.collect::<Result<_, Fault>>()?;
@@ -115,7 +115,7 @@ pub(super) async fn counts(tx: &Tx<'_>) -> Result<Counts, Fault> {
     })
 }
 
-async fn tally(tx: &Tx<'_>, area: &str) -> Result<Vec<(String, String, u64)>, Fault> {
+async fn tally(tx: &Tx, area: &str) -> Result<Vec<(String, String, u64)>, Fault> {
     let rows = tx.rows(TALLIES, values![area.to_owned()]).await?;
     rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?, count(get(row, 2)?)))).collect()
 }
@@ -135,14 +135,14 @@ impl Work {
         inbound.chain(self.accounts.into_iter().map(|account| Hint::Outbound { account })).collect()
     }
 
-    async fn tell(&mut self, tx: &Tx<'_>, message: &NewMessage) -> Result<(), Fault> {
+    async fn tell(&mut self, tx: &Tx, message: &NewMessage) -> Result<(), Fault> {
         intake::insert(tx, &[message]).await?;
         self.shards.insert(message.shard);
         Ok(())
     }
 }
 
-pub(super) async fn retry(tx: &Tx<'_>, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, Fault> {
+pub(super) async fn retry(tx: &Tx, ids: &[i64], now: Timestamp) -> Result<Vec<Hint>, Fault> {
     let mut work = Work::default();
     for id in ids {
         if let Some(exception) = exceptions::one(tx, *id).await? {
@@ -152,7 +152,7 @@ pub(super) async fn retry(tx: &Tx<'_>, ids: &[i64], now: Timestamp) -> Result<Ve
     Ok(work.hints())
 }
 
-async fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mut Work) -> Result<(), Fault> {
+async fn retry_one(tx: &Tx, exception: &Exception, now: Timestamp, work: &mut Work) -> Result<(), Fault> {
     if let Some(intent) = exception.intent
         && let Some(row) = delivery::find(tx, intent).await?
     {
@@ -190,7 +190,7 @@ async fn retry_one(tx: &Tx<'_>, exception: &Exception, now: Timestamp, work: &mu
 }
 
 /// Puts settled messages back to pending.
-pub(super) async fn reopen(tx: &Tx<'_>, messages: &[MessageId]) -> Result<Vec<Hint>, Fault> {
+pub(super) async fn reopen(tx: &Tx, messages: &[MessageId]) -> Result<Vec<Hint>, Fault> {
     let mut work = Work::default();
     for id in messages {
         if let Some(standing) = intake::standing(tx, *id).await?
@@ -205,7 +205,7 @@ pub(super) async fn reopen(tx: &Tx<'_>, messages: &[MessageId]) -> Result<Vec<Hi
 }
 
 pub(super) async fn decide(
-    tx: &Tx<'_>,
+    tx: &Tx,
     intent: IntentId,
     remedy: Remedy,
     note: &str,

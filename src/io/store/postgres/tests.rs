@@ -17,6 +17,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("entity", entity::STATEMENTS),
     ("waiting", waiting::STATEMENTS),
     ("delivery", delivery::STATEMENTS),
+    ("flight", flight::STATEMENTS),
     ("exceptions", exceptions::STATEMENTS),
     ("exceptions", &[exceptions::ON_ENTITIES]),
     ("people", people::STATEMENTS),

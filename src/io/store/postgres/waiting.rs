@@ -100,18 +100,18 @@ pub(super) fn wake_entity(
 }
 
 /// How many facts wait.
-pub(super) async fn waiting(tx: &Tx<'_>) -> Result<u64, Fault> {
+pub(super) async fn waiting(tx: &Tx) -> Result<u64, Fault> {
     tx.first(WAITING, values![]).await?.map_or(Ok(0), |row| Ok(count(get(&row, 0)?)))
 }
 
 // -------------------------------------------------------------------------------------------------------------- sweep
 
 /// Whether [`fire`] has anything to do.
-pub(super) async fn anything_due(tx: &Tx<'_>, now: Timestamp) -> Result<bool, Fault> {
+pub(super) async fn anything_due(tx: &Tx, now: Timestamp) -> Result<bool, Fault> {
     Ok(times(tx).await?.into_iter().flatten().any(|at| at <= now))
 }
 
-async fn times(tx: &Tx<'_>) -> Result<[Option<Timestamp>; 2], Fault> {
+async fn times(tx: &Tx) -> Result<[Option<Timestamp>; 2], Fault> {
     let mut batch = Batch::default();
     batch.add(FIRST_TIMER, values![]);
     batch.add(FIRST_DEADLINE, values![]);
@@ -124,7 +124,7 @@ async fn times(tx: &Tx<'_>) -> Result<[Option<Timestamp>; 2], Fault> {
 }
 
 /// Turns due timers into messages and overdue facts into exceptions. What another node works on is left to it.
-pub(super) async fn fire(tx: &Tx<'_>, now: Timestamp, limit: usize) -> Result<(), Fault> {
+pub(super) async fn fire(tx: &Tx, now: Timestamp, limit: usize) -> Result<(), Fault> {
     let limit = number(limit);
     let mut messages = Vec::new();
     for row in tx.rows(FIRE, values![nanos(now), limit]).await? {
@@ -148,7 +148,7 @@ pub(super) async fn fire(tx: &Tx<'_>, now: Timestamp, limit: usize) -> Result<()
 }
 
 /// Which shards and accounts have work.
-pub(super) async fn hints(tx: &Tx<'_>, now: Timestamp) -> Result<Vec<Hint>, Fault> {
+pub(super) async fn hints(tx: &Tx, now: Timestamp) -> Result<Vec<Hint>, Fault> {
     let mut hints = Vec::new();
     for row in tx.rows(SHARDS, values![]).await? {
         let shard: i16 = get(&row, 0)?;
@@ -160,19 +160,19 @@ pub(super) async fn hints(tx: &Tx<'_>, now: Timestamp) -> Result<Vec<Hint>, Faul
 }
 
 /// The next instant at which there is something to do; what is already pending is not counted.
-pub(super) async fn next_due(tx: &Tx<'_>) -> Result<Option<Timestamp>, Fault> {
+pub(super) async fn next_due(tx: &Tx) -> Result<Option<Timestamp>, Fault> {
     let [timer, deadline] = times(tx).await?;
     Ok([timer, deadline, delivery::next_due(tx).await?].into_iter().flatten().min())
 }
 
 /// Whether so much was counted that it should be added up.
-pub(super) async fn much_counted(tx: &Tx<'_>) -> Result<bool, Fault> {
+pub(super) async fn much_counted(tx: &Tx) -> Result<bool, Fault> {
     let row = tx.first(TALLIES, values![]).await?;
     Ok(row.map_or(Ok(0), |row| get::<i64>(&row, 0))? > MANY)
 }
 
 /// Adds up what was counted.
-pub(super) async fn add_up(tx: &Tx<'_>) -> Result<(), Fault> {
+pub(super) async fn add_up(tx: &Tx) -> Result<(), Fault> {
     tx.run(ADD_UP, values![]).await?;
     Ok(())
 }

@@ -88,7 +88,7 @@ pub(super) struct Known {
 
 impl Known {
     #[expect(clippy::too_many_lines, reason = "one batch of reads, one after the other")]
-    pub(super) async fn read(tx: &Tx<'_>, units: &[&Unit]) -> Result<Self, Fault> {
+    pub(super) async fn read(tx: &Tx, units: &[&Unit]) -> Result<Self, Fault> {
         let writes = || units.iter().flat_map(|unit| &unit.entities);
         let mut batch = Batch::default();
         let messages: Vec<i64> =

@@ -92,7 +92,7 @@ fn touched(unit: &Unit) -> Vec<String> {
 }
 
 /// Does units that touch nothing in common, each wholly or not at all.
-pub(super) async fn commit(tx: &Tx<'_>, units: &[&Unit]) -> Result<Vec<Committed>, Fault> {
+pub(super) async fn commit(tx: &Tx, units: &[&Unit]) -> Result<Vec<Committed>, Fault> {
     let mut known = Known::read(tx, units).await?;
     let mut outcomes: Vec<Result<Due, Committed>> = Vec::with_capacity(units.len());
     let mut written = Written::default();
@@ -131,7 +131,7 @@ pub(super) async fn commit(tx: &Tx<'_>, units: &[&Unit]) -> Result<Vec<Committed
         if let Some(first) = woken.first().and_then(|one| linked.get(one.name)) {
             let mut batch = Batch::default();
             waiting::end(&mut batch, &woken, first.at);
-            tx.send(batch).await?;
+            tx.at_last(batch);
         }
     }
     for (unit, outcome) in units.iter().zip(&outcomes) {
@@ -139,7 +139,7 @@ pub(super) async fn commit(tx: &Tx<'_>, units: &[&Unit]) -> Result<Vec<Committed
             mail.extend(unit.mail.iter().cloned());
         }
     }
-    intake::insert(tx, &mail.iter().collect::<Vec<_>>()).await?;
+    intake::tell(tx, &mail.iter().collect::<Vec<_>>()).await?;
     Ok(outcomes
         .into_iter()
         .map(|outcome| match outcome {

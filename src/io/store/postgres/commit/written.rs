@@ -13,7 +13,7 @@ use crate::canonical::{
 use crate::io::store::form::{
     KEEP_PUSHES, class_in, intent_in, kind_in, message_in, nanos, pack, pack_fact, pack_json, text, words,
 };
-use crate::io::store::postgres::codec::{Fault, Param, clean, key, statements, values};
+use crate::io::store::postgres::codec::{Fault, Param, clean, key, rows, statements, values};
 use crate::io::store::postgres::exceptions::{Planned, Raised, Resolved, Source};
 use crate::io::store::postgres::link::{Batch, Tx};
 use crate::ports::{EntityWrite, MessageState, Origin, Unit};
@@ -96,16 +96,6 @@ statements! {
     DROP_BODIES = "DELETE FROM body WHERE message = ANY($1::int8[])";
 }
 
-/// Declares rows of a statement, kept by column.
-macro_rules! rows {
-    ($name:ident { $($column:ident: $type:ty),* $(,)? }) => {
-        #[derive(Default)]
-        struct $name { $($column: Vec<$type>),* }
-        impl $name {
-            fn values(self) -> Vec<Param> { values![$(self.$column),*] }
-        }
-    };
-}
 rows!(Waits { fact: Vec<u8>, account: String, kind: String, message: i64, deadline: i64, data: Vec<u8> });
 rows!(WaitsFor { scope: String, kind: String, id: String, fact: Vec<u8> });
 rows!(Entities {
@@ -194,7 +184,7 @@ pub(super) struct Written {
 
 impl Written {
     /// Adds what a unit writes that is not refused. Gives what becomes due.
-    pub(super) fn gather(&mut self, tx: &Tx<'_>, unit: &Unit, known: &mut Known) -> Result<Due, Fault> {
+    pub(super) fn gather(&mut self, tx: &Tx, unit: &Unit, known: &mut Known) -> Result<Due, Fault> {
         let mut due = Due::default();
         let number = self.units;
         for waiting in &unit.waiting {
@@ -262,7 +252,7 @@ impl Written {
     /// Adds an entity. Gives whether its personal data was erased, so that nothing personal is kept of it any more.
     fn write(
         &mut self,
-        tx: &Tx<'_>,
+        tx: &Tx,
         unit: &Unit,
         write: &EntityWrite,
         raw: &[MessageId],
@@ -378,7 +368,7 @@ impl Written {
 
     fn facts(
         &mut self,
-        tx: &Tx<'_>,
+        tx: &Tx,
         num: i64,
         entity: &str,
         write: &EntityWrite,
@@ -414,7 +404,7 @@ impl Written {
 
     fn fact(
         &mut self,
-        tx: &Tx<'_>,
+        tx: &Tx,
         num: i64,
         n: i64,
         renewed: bool,
@@ -442,7 +432,7 @@ impl Written {
 
     fn intent(
         &mut self,
-        tx: &Tx<'_>,
+        tx: &Tx,
         num: i64,
         entity: &str,
         intent: &Intent,
@@ -527,7 +517,7 @@ impl Written {
         Ok(())
     }
 
-    fn withdraw(&mut self, tx: &Tx<'_>, n: i64, was: IntentState, command: &str) {
+    fn withdraw(&mut self, tx: &Tx, n: i64, was: IntentState, command: &str) {
         self.withdrawn.push(n);
         tx.tally("intent", command, was.word(), -1);
         tx.tally("intent", command, IntentState::Withdrawn.word(), 1);
