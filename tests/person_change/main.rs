@@ -2,6 +2,7 @@
 //! whole and without a restart, and what waited for it goes on by itself.
 #![expect(clippy::unwrap_used, reason = "a test: it stops at the first surprise")]
 
+mod many;
 mod release;
 mod reload;
 mod workshop;

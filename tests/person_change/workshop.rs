@@ -235,11 +235,16 @@ impl Workshop {
     }
 
     /// Waits until `done` holds.
-    pub async fn until(&self, what: &str, mut done: impl AsyncFnMut(&Self) -> bool) {
+    pub async fn until(&self, what: &str, done: impl AsyncFnMut(&Self) -> bool) {
+        self.within(Duration::from_secs(90), what, done).await;
+    }
+
+    /// Waits until `done` holds, at most so long.
+    pub async fn within(&self, most: Duration, what: &str, mut done: impl AsyncFnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !done(self).await {
             assert!(
-                begun.elapsed() < Duration::from_secs(90),
+                begun.elapsed() < most,
                 "waited in vain: {what}; {:?}; {:?}",
                 self.causes().await,
                 self.store().counts().await
