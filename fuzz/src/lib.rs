@@ -37,6 +37,7 @@ pub fn payload(kind: SyntaxKind, bytes: &[u8]) {
         let mapped = inbound.run(&node, &Context::default());
         assert!(mapped.nothing || !mapped.facts.is_empty() || !mapped.errors.is_empty());
         assert!(mapped.errors.iter().all(|error| error.kind != "internal"), "{:?}", mapped.errors);
+        assert_eq!(inbound.run_bytes(bytes, &Context::default()), mapped, "what is not wanted matters");
         let told = explain::explain(inbound, &node, &Context::default());
         assert!(!told.mapping.is_empty());
     }

@@ -82,6 +82,18 @@ impl Cond {
         self
     }
 
+    /// The paths that it looks at.
+    pub fn paths(&self) -> Vec<&Path> {
+        let mut paths = Vec::new();
+        for clause in &self.clauses {
+            match clause {
+                Clause::Test(path, _) => paths.push(path),
+                Clause::Any(conds) | Clause::All(conds) => paths.extend(conds.iter().flat_map(Self::paths)),
+            }
+        }
+        paths
+    }
+
     /// Whether it holds at `spot`; `empty` are texts that count as absent.
     pub fn holds(
         &self,

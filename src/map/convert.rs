@@ -1,5 +1,6 @@
 //! From a value of the payload to a value of a canonical type.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
 
 use jiff::tz::TimeZone;
@@ -13,9 +14,13 @@ use super::node::Node;
 use super::program::{Unit, grams};
 use super::time::{self, Format, TimeFault};
 
-/// Why a value could not be made.
+/// Why a value could not be made. Small, so that values cost no more for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct Trouble(pub Box<Details>);
+
+/// What there is to say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Details {
     pub kind: &'static str,
     pub message: String,
     pub help: Option<String>,
@@ -25,12 +30,25 @@ pub(super) struct Trouble {
 
 impl Trouble {
     pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None, word: None }
+        Self(Box::new(Details { kind, message: message.into(), help: None, word: None }))
     }
 
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
+    }
+}
+
+impl Deref for Trouble {
+    type Target = Details;
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl DerefMut for Trouble {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -14,7 +15,7 @@ use crate::canonical::schema::Ty;
 use crate::canonical::{Canon, Currency, When};
 
 use super::condition::{Cond, number};
-use super::convert::Trouble;
+use super::convert::{Details, Trouble};
 use super::node::Node;
 use super::path::{Fault, Path, Spot, Start};
 use super::program::{Block, FieldPlan, Plan, RecordPlan, RowSource, RowsPlan, Rule, Source};
@@ -39,8 +40,59 @@ pub(super) struct Here<'s, 'n> {
 /// A row with the rows around it.
 #[derive(Debug, Clone)]
 pub(super) struct Stack<'n> {
-    pub rows: Vec<&'n Node<'n>>,
+    pub rows: Rows<'n>,
     pub number: usize,
+}
+
+/// Rows from the outermost to the present one; most stand alone.
+#[derive(Debug, Clone)]
+pub(super) enum Rows<'n> {
+    One([&'n Node<'n>; 1]),
+    Several(Vec<&'n Node<'n>>),
+}
+
+impl<'n> Rows<'n> {
+    fn of(outer: &[&'n Node<'n>], around: &[&'n Node<'n>], row: &'n Node<'n>) -> Self {
+        if outer.is_empty() && around.is_empty() {
+            return Self::One([row]);
+        }
+        let mut rows = Vec::with_capacity(outer.len() + around.len() + 1);
+        rows.extend_from_slice(outer);
+        rows.extend_from_slice(around);
+        rows.push(row);
+        Self::Several(rows)
+    }
+}
+
+impl<'n> Deref for Rows<'n> {
+    type Target = [&'n Node<'n>];
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::One(row) => row,
+            Self::Several(rows) => rows,
+        }
+    }
+}
+
+/// Rows, of which each group is a run.
+pub(super) struct Groups<'n> {
+    stacks: Vec<Stack<'n>>,
+    /// Where each group ends; without, every row is a group of its own.
+    ends: Option<Vec<usize>>,
+}
+
+impl<'n> Groups<'n> {
+    pub fn is_empty(&self) -> bool {
+        self.stacks.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &[Stack<'n>]> {
+        let count = self.ends.as_ref().map_or(self.stacks.len(), Vec::len);
+        (0..count).map(|at| match &self.ends {
+            None => &self.stacks[at..=at],
+            Some(ends) => &self.stacks[at.checked_sub(1).map_or(0, |before| ends[before])..ends[at]],
+        })
+    }
 }
 
 pub(super) struct Eval<'p, 'n> {
@@ -209,10 +261,11 @@ impl<'p, 'n> Eval<'p, 'n> {
             (a, b) => format!("{a}.{b}"),
         };
         let name = dotted(self.rule.get(), field);
-        let cause = match &trouble.word {
-            Some(word) => format!("{}:{}:{}:{}", trouble.kind, self.name, field, super::convert::short(word)),
-            None if name.is_empty() => format!("{}:{}", trouble.kind, self.name),
-            None => format!("{}:{}:{name}", trouble.kind, self.name),
+        let Details { kind, message, help, word } = *trouble.0;
+        let cause = match &word {
+            Some(word) => format!("{kind}:{}:{field}:{}", self.name, super::convert::short(word)),
+            None if name.is_empty() => format!("{kind}:{}", self.name),
+            None => format!("{kind}:{}:{name}", self.name),
         };
         let labels = self.labels.borrow();
         let around: Vec<String> = labels.iter().map(Label::to_string).collect();
@@ -221,10 +274,10 @@ impl<'p, 'n> Eval<'p, 'n> {
         let mut errors = self.errors.borrow_mut();
         if errors.len() < MAX_ERRORS {
             errors.push(RecordError {
-                kind: trouble.kind.to_owned(),
+                kind: kind.to_owned(),
                 cause,
-                message: format!("{loc}:{name} {}{at}", trouble.message),
-                help: trouble.help,
+                message: format!("{loc}:{name} {message}{at}"),
+                help,
             });
         }
         Failed
@@ -233,7 +286,7 @@ impl<'p, 'n> Eval<'p, 'n> {
     /// The rows that `source` names, each with those around it; without `each` the present place itself.
     pub fn stacks(&self, source: &RowSource, here: &Here<'_, 'n>) -> Result<Vec<Stack<'n>>, Trouble> {
         let Some(each) = &source.each else {
-            return Ok(vec![Stack { rows: here.rows.to_vec(), number: here.number }]);
+            return Ok(vec![Stack { rows: Rows::Several(here.rows.to_vec()), number: here.number }]);
         };
         let mut stacks = if each.start() == Start::Group {
             let mut rows = Vec::new();
@@ -278,9 +331,7 @@ impl<'p, 'n> Eval<'p, 'n> {
                 let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
                 return Err(Trouble::new("invalid", format!("{at}{why}")));
             }
-            let mut stack = here.rows.to_vec();
-            stack.extend(row.around);
-            stack.push(row.node);
+            let stack = Rows::of(here.rows, &row.around, row.node);
             let inner = Here { rows: &stack, number: row.number, group: &[], ..*here };
             if self.holds(only, &inner)? {
                 stacks.push(Stack { rows: stack, number: row.number });
@@ -295,9 +346,9 @@ impl<'p, 'n> Eval<'p, 'n> {
         source: &RowSource,
         stacks: Vec<Stack<'n>>,
         here: &Here<'_, 'n>,
-    ) -> Result<Vec<Vec<Stack<'n>>>, Trouble> {
+    ) -> Result<Groups<'n>, Trouble> {
         if source.group.is_empty() {
-            return Ok(stacks.into_iter().map(|stack| vec![stack]).collect());
+            return Ok(Groups { stacks, ends: None });
         }
         let mut places: std::collections::HashMap<Vec<Option<String>>, usize> =
             std::collections::HashMap::new();
@@ -314,7 +365,12 @@ impl<'p, 'n> Eval<'p, 'n> {
                 None => groups.push(vec![stack]),
             }
         }
-        Ok(groups)
+        let ends = groups.iter().scan(0, |end, group| {
+            *end += group.len();
+            Some(*end)
+        });
+        let ends = Some(ends.collect());
+        Ok(Groups { stacks: groups.into_iter().flatten().collect(), ends })
     }
 
     /// The fields of a block at `here`. All mistakes of it are reported, not only the first.
@@ -446,10 +502,9 @@ impl<'p, 'n> Eval<'p, 'n> {
             }
             let stacks = self.stacks(&part.rows, here).map_err(fail)?;
             let alone = part.rows.each.is_none();
-            for group in self.groups(&part.rows, stacks, here).map_err(fail)? {
+            for group in self.groups(&part.rows, stacks, here).map_err(fail)?.iter() {
                 let Some(first) = group.first() else { continue };
-                let inner =
-                    Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
+                let inner = Here { record: here.record, rows: &first.rows, number: first.number, group };
                 let row_label = self.label(part.rows.each.as_ref(), first.number);
                 if let Some(trace) = self.trace {
                     trace.enter(format!("{}[{}]", field.name, out.len()));

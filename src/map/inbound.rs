@@ -59,6 +59,18 @@ impl Inbound {
         self.program.syntax.read(bytes)
     }
 
+    /// Reads of a payload what the mapping and the paths `also` read, and leaves out the rest: enough for what runs
+    /// without an error. `None` where the whole must be read, or cannot be.
+    #[must_use]
+    pub fn read_wanted<'a>(&self, bytes: &'a [u8], also: &[&Path]) -> Option<Node<'a>> {
+        let Program { syntax, reads, .. } = self.program.as_ref();
+        let keys = reads.as_ref()?;
+        if also.is_empty() {
+            return syntax.read_wanted(bytes, keys);
+        }
+        syntax.read_wanted(bytes, &keys.with(also.iter().copied())?)
+    }
+
     /// What `root` says. Never panics and never runs without bounds.
     #[must_use]
     pub fn run(&self, root: &Node<'_>, ctx: &Context) -> Mapped {
@@ -68,6 +80,13 @@ impl Inbound {
     /// What the bytes of a message say; that they cannot be read is an error of the message.
     #[must_use]
     pub fn run_bytes(&self, bytes: &[u8], ctx: &Context) -> Mapped {
+        if let Some(node) = self.read_wanted(bytes, &[]) {
+            let mapped = self.run(&node, ctx);
+            // What is wrong is told by what else there is.
+            if mapped.errors.is_empty() {
+                return mapped;
+            }
+        }
         match self.read(bytes) {
             Ok(node) => self.run(&node, ctx),
             Err(error) => {
@@ -271,12 +290,12 @@ fn fact<'n>(eval: &Eval<'_, 'n>, rule: &FactRule, here: &Here<'_, 'n>, facts: &m
     if groups.is_empty() {
         silent("there is no row for which it holds");
     }
-    for group in groups {
+    for group in groups.iter() {
         let Some(first) = group.first() else { continue };
         if facts.len() > MAX_FACTS {
             return;
         }
-        let inner = Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
+        let inner = Here { record: here.record, rows: &first.rows, number: first.number, group };
         let label = eval.label(rule.rows.each.as_ref(), first.number);
         if let Some(trace) = eval.trace {
             trace.fact(&rule.name, &rule.loc, None);

@@ -4,21 +4,49 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::node::{MAX_DEPTH, Node, ParseError};
+use super::syntax::FAULT;
+use super::wanted::{Keep, Keys, mark};
+
+/// Small, so that what is read costs no more for what may go wrong.
+type Failed = Box<ParseError>;
 
 /// Reads the whole of `bytes`; a byte-order mark at the start is skipped.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node<'_>, ParseError> {
+    match read(bytes, None) {
+        Ok((node, _)) => Ok(node),
+        Err(error) => Err(*error),
+    }
+}
+
+/// Reads what is wanted of `bytes`, and sees whether the rest is JSON. Without: read the whole, it tells what is wrong.
+pub(super) fn parse_wanted<'a>(bytes: &'a [u8], keys: &Keys) -> Option<Node<'a>> {
+    match read(bytes, Some(keys)) {
+        Ok((node, false)) => Some(node),
+        Ok((_, true)) | Err(_) => None,
+    }
+}
+
+/// What `bytes` say, and whether they have a key by which other formats tell that they are amiss.
+fn read<'a>(bytes: &'a [u8], keys: Option<&Keys>) -> Result<(Node<'a>, bool), Failed> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        problem(bytes, error.valid_up_to(), "the bytes are no UTF-8; expected JSON in UTF-8".to_owned())
+        let message = "the bytes are no UTF-8; expected JSON in UTF-8".to_owned();
+        Box::new(problem(bytes, error.valid_up_to(), message))
     })?;
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let mut reader =
-        Reader { text, at: start, items: Vec::with_capacity(16), entries: Vec::with_capacity(64) };
-    let node = reader.value(0)?;
+    let mut reader = Reader {
+        text,
+        at: start,
+        keys,
+        odd: false,
+        items: Vec::with_capacity(16),
+        entries: Vec::with_capacity(64),
+    };
+    let node = reader.value(0, keys.is_none())?;
     reader.blank();
     if reader.at < text.len() {
         return Err(reader.expected("the end of the payload"));
     }
-    Ok(node)
+    Ok((node, reader.odd))
 }
 
 /// An error at `byte` of `bytes`.
@@ -29,16 +57,19 @@ pub(super) fn problem(bytes: &[u8], byte: usize, message: String) -> ParseError 
     ParseError { byte, line, column, message }
 }
 
-struct Reader<'a> {
+struct Reader<'a, 'k> {
     text: &'a str,
     at: usize,
+    /// What is wanted, if not all.
+    keys: Option<&'k Keys>,
+    odd: bool,
     /// Items of the lists and entries of the objects that are not yet closed: each list and each object takes its own
     /// from the end, in one piece.
     items: Vec<Node<'a>>,
     entries: Vec<(Cow<'a, str>, Node<'a>)>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -49,22 +80,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn fail(&self, at: usize, message: impl Into<String>) -> ParseError {
-        problem(self.text.as_bytes(), at, message.into())
+    fn fail(&self, at: usize, message: impl Into<String>) -> Failed {
+        Box::new(problem(self.text.as_bytes(), at, message.into()))
     }
 
-    fn expected(&self, what: &str) -> ParseError {
+    fn expected(&self, what: &str) -> Failed {
         match self.text[self.at..].chars().next() {
             Some(found) => self.fail(self.at, format!("expected {what}, found `{found}`")),
             None => self.fail(self.at, format!("expected {what}, but the payload ends here")),
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Node<'a>, ParseError> {
+    /// `whole`: with everything in it, wanted or not.
+    fn value(&mut self, depth: usize, whole: bool) -> Result<Node<'a>, Failed> {
         self.blank();
         match self.peek() {
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.list(depth),
+            Some(b'{') => self.object(depth, whole),
+            Some(b'[') => self.list(depth, whole),
             Some(b'"') => Ok(Node::Str(self.string()?)),
             Some(b'-' | b'0'..=b'9') => Ok(Node::Num(Cow::Borrowed(self.number()?))),
             Some(b't') => self.word("true", Node::Bool(true)),
@@ -74,7 +106,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, ParseError> {
+    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, Failed> {
         if self.text[self.at..].starts_with(word) {
             self.at += word.len();
             Ok(node)
@@ -83,7 +115,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn enter(&mut self, depth: usize) -> Result<(), ParseError> {
+    fn enter(&mut self, depth: usize) -> Result<(), Failed> {
         if depth >= MAX_DEPTH {
             return Err(self.fail(self.at, format!("nested deeper than {MAX_DEPTH} levels")));
         }
@@ -92,7 +124,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn list(&mut self, depth: usize) -> Result<Node<'a>, ParseError> {
+    fn list(&mut self, depth: usize, whole: bool) -> Result<Node<'a>, Failed> {
         self.enter(depth)?;
         if self.peek() == Some(b']') {
             self.at += 1;
@@ -100,7 +132,7 @@ impl<'a> Reader<'a> {
         }
         let first = self.items.len();
         loop {
-            let item = self.value(depth + 1)?;
+            let item = self.value(depth + 1, whole)?;
             self.items.push(item);
             self.blank();
             match self.peek() {
@@ -114,7 +146,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Node<'a>, ParseError> {
+    fn object(&mut self, depth: usize, whole: bool) -> Result<Node<'a>, Failed> {
         self.enter(depth)?;
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -122,23 +154,32 @@ impl<'a> Reader<'a> {
         }
         let first = self.entries.len();
         loop {
-            self.blank();
-            if self.peek() != Some(b'"') {
-                return Err(self.expected("a key in double quotes"));
+            let key = self.key()?;
+            match self.keys {
+                Some(keys) if !whole => match keys.get(&key) {
+                    Some(keep) => {
+                        let value = self.value(depth + 1, keep == Keep::Whole)?;
+                        self.entries.push((key, value));
+                    }
+                    None => {
+                        self.odd |= key == FAULT;
+                        self.skip(depth + 1)?;
+                    }
+                },
+                _ => {
+                    let value = self.value(depth + 1, true)?;
+                    self.entries.push((key, value));
+                }
             }
-            let key = self.string()?;
-            self.blank();
-            if self.peek() != Some(b':') {
-                return Err(self.expected("`:`"));
-            }
-            self.at += 1;
-            let value = self.value(depth + 1)?;
-            self.entries.push((key, value));
             self.blank();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
+                    if self.entries.len() == first {
+                        // Nothing in it is wanted; it is not empty for that.
+                        return Ok(Node::Map(vec![(Cow::Borrowed(""), Node::Null)]));
+                    }
                     return Ok(Node::Map(without_doubles(self.entries.drain(first..).collect())));
                 }
                 _ => return Err(self.expected("`,` or `}`")),
@@ -146,7 +187,86 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<&'a str, ParseError> {
+    /// A key, and the colon after it.
+    fn key(&mut self) -> Result<Cow<'a, str>, Failed> {
+        self.blank();
+        if self.peek() != Some(b'"') {
+            return Err(self.expected("a key in double quotes"));
+        }
+        let key = self.string()?;
+        self.blank();
+        if self.peek() != Some(b':') {
+            return Err(self.expected("`:`"));
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    /// Goes over a value that nobody wants.
+    fn skip(&mut self, depth: usize) -> Result<(), Failed> {
+        self.blank();
+        match self.peek() {
+            Some(b'"') => return self.skip_string(),
+            Some(b'-' | b'0'..=b'9') => return self.number().map(|_| ()),
+            Some(b'{' | b'[') => {}
+            _ => return self.value(depth, false).map(|_| ()),
+        }
+        let object = self.peek() == Some(b'{');
+        let end = if object { b'}' } else { b']' };
+        self.enter(depth)?;
+        if self.peek() == Some(end) {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            if object {
+                self.blank();
+                if self.peek() != Some(b'"') {
+                    return Err(self.expected("a key in double quotes"));
+                }
+                self.skip_string()?;
+                self.blank();
+                if self.peek() != Some(b':') {
+                    return Err(self.expected("`:`"));
+                }
+                self.at += 1;
+            }
+            self.skip(depth + 1)?;
+            self.blank();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(byte) if byte == end => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.expected("`,` or the end of the list or object")),
+            }
+        }
+    }
+
+    fn skip_string(&mut self) -> Result<(), Failed> {
+        let open = self.at;
+        self.at += 1;
+        loop {
+            self.at += plain(&self.text.as_bytes()[self.at..]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.escape()?;
+                }
+                None => return Err(self.fail(open, "a text that begins here has no closing `\"`")),
+                Some(byte) if byte < 0x20 => {
+                    return Err(self.fail(self.at, "a control character in a text"));
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<&'a str, Failed> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -176,7 +296,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn some_digits(&mut self) -> Result<(), ParseError> {
+    fn some_digits(&mut self) -> Result<(), Failed> {
         if !matches!(self.peek(), Some(b'0'..=b'9')) {
             return Err(self.expected("a digit"));
         }
@@ -184,7 +304,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
+    fn string(&mut self) -> Result<Cow<'a, str>, Failed> {
         let open = self.at;
         self.at += 1;
         let mut start = self.at;
@@ -223,7 +343,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, ParseError> {
+    fn escape(&mut self) -> Result<char, Failed> {
         let start = self.at;
         self.at += 1;
         let kind = self.peek();
@@ -256,7 +376,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn hex4(&mut self, start: usize) -> Result<u32, ParseError> {
+    fn hex4(&mut self, start: usize) -> Result<u32, Failed> {
         let code = self
             .text
             .as_bytes()
@@ -310,18 +430,6 @@ fn are_doubled(entries: &[(Cow<'_, str>, Node<'_>)]) -> bool {
         *word |= bit;
         maybe && before(at, key)
     })
-}
-
-/// Twelve bits that differ for most keys of one object.
-fn mark(key: &[u8]) -> u16 {
-    let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-    let mixed = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29),
-        _ => word(key),
-    };
-    let length = u64::try_from(key.len()).unwrap_or_default();
-    let spread = (mixed ^ length.rotate_left(50)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
-    u16::try_from(spread).unwrap_or_default()
 }
 
 /// How many bytes of a text come before a quote, a backslash or a control character; eight are looked at at a time.

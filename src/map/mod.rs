@@ -36,6 +36,7 @@ mod trace;
 mod tree;
 mod typed;
 mod values;
+mod wanted;
 
 use std::collections::BTreeMap;
 

@@ -79,7 +79,7 @@ impl Outbound {
             kind: trouble.kind.to_owned(),
             cause: format!("{}:{}", trouble.kind, self.program.name),
             message: format!("mappings/{}.out.toml:1:1: {}", self.program.name, trouble.message),
-            help: trouble.help,
+            help: trouble.0.help,
         })
     }
 
@@ -191,10 +191,9 @@ impl<'n> Writer<'_, '_, 'n> {
                 continue;
             }
             let stacks = self.eval.stacks(&part.rows, here).map_err(fail)?;
-            for group in self.eval.groups(&part.rows, stacks, here).map_err(fail)? {
+            for group in self.eval.groups(&part.rows, stacks, here).map_err(fail)?.iter() {
                 let Some(first) = group.first() else { continue };
-                let inner =
-                    Here { record: here.record, rows: &first.rows, number: first.number, group: &group };
+                let inner = Here { record: here.record, rows: &first.rows, number: first.number, group };
                 let label = self.eval.label(part.rows.each.as_ref(), first.number);
                 out.extend(self.object(&part.object, &inner)?);
                 if let Some(label) = label {

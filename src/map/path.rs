@@ -189,6 +189,11 @@ impl Path {
         self.start
     }
 
+    /// Its steps.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// Its text, shared.
     pub(crate) fn shared(&self) -> Arc<str> {
         Arc::clone(&self.text)

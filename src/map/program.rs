@@ -16,6 +16,7 @@ use super::path::Path;
 use super::syntax::Syntax;
 use super::time::Format;
 use super::tree::Loc;
+use super::wanted::Keys;
 
 /// An inbound mapping.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +37,8 @@ pub(super) struct Program {
     /// What the partner's words for zones mean.
     pub zones: std::collections::BTreeMap<String, TimeZone>,
     pub facts: Vec<FactRule>,
+    /// What of a JSON payload is read, if not anything.
+    pub reads: Option<Keys>,
 }
 
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use crate::apply;
 use crate::canonical::{AccountId, Body, ClientId, EntityId, Fact, MessageId, When};
 use crate::config::model::{Account, Config};
 use crate::config::world::World;
-use crate::connector::manifest::{Manifest, TopicAction};
+use crate::connector::manifest::{Manifest, Source, TopicAction};
 use crate::connector::webhook;
 use crate::ingest::reread;
 use crate::ingest::webhook::UNREAD;
@@ -157,18 +157,26 @@ fn read_partner(
     })?;
     let action = action(&connector.manifest, message);
     // How the message is written, the mapping says; overlays do not change it.
-    let syntax = match &action {
+    let (syntax, wanted) = match &action {
         Some(TopicAction::Map(mapping)) => {
             let known = world.registry.inbound_for(&account.connector, mapping, None, &account.id);
-            known.map(|inbound| inbound.syntax().clone()).unwrap_or_default()
+            let syntax = known.map(|inbound| inbound.syntax().clone()).unwrap_or_default();
+            (syntax, wanted(world, account, &connector.manifest, mapping, message))
         }
-        _ => Syntax::default(),
+        _ => (Syntax::default(), None),
     };
-    let node = syntax.read(&content.body).map_err(|error| {
-        let cause = format!("invalid:{}:{}", content.account, content.topic);
-        let text = format!("the body is no valid {}: {error}", syntax.kind.title());
-        Trouble::new("invalid_payload", cause, text)
-    })?;
+    let whole = || {
+        syntax.read(&content.body).map_err(|error| {
+            let cause = format!("invalid:{}:{}", content.account, content.topic);
+            let text = format!("the body is no valid {}: {error}", syntax.kind.title());
+            Trouble::new("invalid_payload", cause, text)
+        })
+    };
+    let in_part = wanted.is_some();
+    let mut node = match wanted {
+        Some(node) => node,
+        None => whole()?,
+    };
     reading.client = attribute(&world.config, account, &node).map_err(|text| {
         Trouble::new("unattributed", format!("unattributed:{}", account.id), text)
             .help(format!("add the client's link under [account.{}.link.CLIENT] in config.toml", account.id))
@@ -206,7 +214,12 @@ fn read_partner(
         exponents: connector.manifest.exponents.clone(),
         asked: asked.collect(),
     };
-    let mapped = inbound.run(&node, &with);
+    let mut mapped = inbound.run(&node, &with);
+    if in_part && !mapped.errors.is_empty() {
+        // What is wrong is told by what else there is.
+        node = whole()?;
+        mapped = inbound.run(&node, &with);
+    }
     for error in mapped.errors {
         reading.except(now, &error.kind, error.cause, error.message, error.help);
     }
@@ -242,6 +255,27 @@ fn read_partner(
         });
     }
     Ok(())
+}
+
+/// What the mapping reads of the message, without the rest, where nothing else has to look into it.
+fn wanted<'a>(
+    world: &World,
+    account: &Account,
+    manifest: &Manifest,
+    mapping: &str,
+    message: &'a Message,
+) -> Option<Node<'a>> {
+    if !(account.client.is_some() || account.links.is_empty()) {
+        return None;
+    }
+    let client = attributed_by_account(&world.config, &account.id);
+    let inbound = world.registry.inbound_for(&account.connector, mapping, client.as_ref(), &account.id)?;
+    let clock = manifest.webhook.as_ref().and_then(|hook| hook.told.as_ref());
+    let clock = match clock {
+        Some(Source::Path(path)) => Some(Path::parse(path).ok()?),
+        Some(Source::Header(_)) | None => None,
+    };
+    inbound.read_wanted(&message.content.body, &clock.iter().collect::<Vec<_>>())
 }
 
 /// When the message was told, by the finest clock at hand: the partner's own, or ours for what we read ourselves.

@@ -25,6 +25,7 @@ use super::path::{Path, Start};
 use super::program::{CurrencyFrom, Program, Unit};
 use super::time;
 use super::tree::{Files, Kind, Place, Reader, Table, Tree};
+use super::wanted::Keys;
 
 pub(super) use block::{CONTROL, is_unset};
 pub(super) use overlay::is_rule;
@@ -376,6 +377,7 @@ impl Loaded {
             root.get(known);
         }
         root.finish("a mapping");
+        program.reads = Keys::of(&program);
         self.finish(program)
     }
 

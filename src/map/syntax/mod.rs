@@ -20,6 +20,7 @@ pub use loops::{Loop, Loops};
 
 use super::json::{self, problem};
 use super::node::{Node, ParseError};
+use super::wanted::Keys;
 
 /// Bytes that a payload may have.
 pub const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -176,6 +177,14 @@ impl Syntax {
             Cow::Borrowed(text) => self.read_text(text),
             Cow::Owned(text) => self.read_text(&text).map(Node::into_owned),
         }
+    }
+
+    /// Reads what is wanted of a payload. `None` where the whole must be read, or cannot be.
+    pub(super) fn read_wanted<'a>(&self, bytes: &'a [u8], keys: &Keys) -> Option<Node<'a>> {
+        if self.kind != SyntaxKind::Json || self.encoding.is_some() || bytes.len() > MAX_BYTES {
+            return None;
+        }
+        json::parse_wanted(bytes, keys)
     }
 
     fn read_text<'a>(&self, text: &'a str) -> Result<Node<'a>, ParseError> {

@@ -82,7 +82,9 @@ proptest! {
             prop_assert_eq!(&body, &fact.body);
         }
         let again = inbound.run(&node, &Context::default());
-        prop_assert_eq!(again, mapped);
+        prop_assert_eq!(&again, &mapped);
+        let from_bytes = inbound.run_bytes(text.as_bytes(), &Context::default());
+        prop_assert_eq!(from_bytes, mapped);
         let told = super::super::explain::explain(&inbound, &node, &Context::default());
         prop_assert!(!told.mapping.is_empty());
     }
@@ -156,6 +158,8 @@ proptest! {
                 let mapped = inbound.run(&node, &Context::default());
                 prop_assert!(mapped.nothing || !mapped.facts.is_empty() || !mapped.errors.is_empty());
                 prop_assert!(mapped.errors.iter().all(|error| error.kind != "internal"), "{:?}", mapped.errors);
+                let from_bytes = inbound.run_bytes(text.as_bytes(), &Context::default());
+                prop_assert_eq!(from_bytes, mapped, "what is not wanted matters");
             }
         }
     }
@@ -278,6 +282,10 @@ proptest! {
             let mapped = COMPILED[which].run(&node, &Context::default());
             prop_assert!(mapped.nothing || !mapped.facts.is_empty() || !mapped.errors.is_empty());
             prop_assert!(mapped.errors.iter().all(|error| error.kind != "internal"), "{:?}", mapped.errors);
+            prop_assert_eq!(COMPILED[which].run_bytes(&bytes, &Context::default()), mapped);
+        } else {
+            let mapped = COMPILED[which].run_bytes(&bytes, &Context::default());
+            prop_assert!(mapped.facts.is_empty() && mapped.errors.len() == 1, "{:?}", mapped);
         }
     }
 
@@ -291,7 +299,8 @@ proptest! {
         match Inbound::compile(&sources(&text), "shop", "order", &[]) {
             Ok(inbound) => {
                 if let Ok(node) = inbound.read(sample.as_bytes()) {
-                    let _ = inbound.run(&node, &Context::default());
+                    let mapped = inbound.run(&node, &Context::default());
+                    prop_assert_eq!(inbound.run_bytes(sample.as_bytes(), &Context::default()), mapped);
                 }
             }
             Err(problems) => {
