@@ -308,6 +308,7 @@ fn spawn_stages(
     lanes.adjust();
     tasks.spawn(follow(generations.clone(), lanes.clone(), stop.clone()));
     tasks.spawn(generation::watch::run(generations.clone(), stop.clone()));
+    tasks.spawn(generation::follow::run(generations.clone(), stop.clone()));
     tasks.spawn(generation::release::run(generations.clone(), worker.bus.clone(), stop.clone()));
     let bells = shards.clone();
     tasks.spawn(ring(worker.bus.clone(), worker.clock.clone(), heard, shards, lanes));

@@ -30,6 +30,9 @@ const ACTIVE: (&str, &str) = ("config", "active");
 pub struct Entry {
     /// Its name: a digest of all files.
     pub generation: String,
+    /// The generation in whose place it came, on the node that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
     /// When it came into force.
     pub at: Timestamp,
     /// Who or what brought it: `start`, `files`, `signal`, a person's name.

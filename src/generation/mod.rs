@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod files;
+pub mod follow;
 pub mod history;
 pub mod release;
 pub mod watch;
@@ -175,8 +176,14 @@ impl Generations {
             };
             let sources = self.sources.load();
             let changed = before.map(|before| history::changed(&before, &sources)).unwrap_or_default();
-            let entry =
-                Entry { generation, at: self.clock.now(), by: "start".to_owned(), note: None, changed };
+            let entry = Entry {
+                generation,
+                before: None,
+                at: self.clock.now(),
+                by: "start".to_owned(),
+                note: None,
+                changed,
+            };
             history::record(self.store.as_ref(), &entry, &sources).await?;
         }
         self.accepted().await
@@ -291,6 +298,7 @@ impl Generations {
         }
         let entry = Entry {
             generation: world.config.generation.clone(),
+            before: Some(old.config.generation.clone()),
             at: self.clock.now(),
             by: by.to_owned(),
             note,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test: it stops at the first surprise")]
 
 mod many;
+mod nodes;
 mod release;
 mod reload;
 mod workshop;
