@@ -278,12 +278,34 @@ fn a_cursor_never_moves_on_an_answer_that_is_no_page() {
     let manifest = manifest();
     let poll = &manifest.polls["orders"];
     let read = |body: &str| page::read(poll, &answer(200, &[], body), &PageState::default());
-    assert!(matches!(read("<html>"), Err(AnswerError::NotJson(_))));
+    assert!(matches!(read("<html>"), Err(AnswerError::Unreadable(_))));
     assert!(matches!(read(r#"{"data":null}"#), Err(AnswerError::NoItems(_))));
     let item = r#"{"data":{"orders":{"nodes":[{"updatedAt":"soon"}],"pageInfo":{"hasNextPage":false}}}}"#;
     assert!(matches!(read(item), Err(AnswerError::NoTime(1, ..))));
     let none = read(r#"{"data":{"orders":{"nodes":[],"pageInfo":{"hasNextPage":false}}}}"#).unwrap();
     assert_eq!((none.items.len(), none.next, none.newest), (0, None, None));
+}
+
+#[test]
+fn answers_in_xml_and_forms_are_read_alike() {
+    let manifest = manifest();
+    let poll = &manifest.polls["orders"];
+    let xml = "<?xml version=\"1.0\"?>\n<data><orders><nodes><id>007</id><updatedAt>2026-01-02T00:00:00Z</updatedAt></nodes>\
+               <nodes><id>8</id><updatedAt>2026-01-01T00:00:00Z</updatedAt></nodes>\
+               <pageInfo><hasNextPage>true</hasNextPage><endCursor>c2</endCursor></pageInfo></orders></data>";
+    let found = page::read(poll, &answer(200, &[], xml), &PageState::default()).unwrap();
+    assert_eq!((found.next.as_deref(), found.newest), (Some("c2"), Some(at("2026-01-02T00:00:00Z"))));
+    assert_eq!(found.items[0].as_ref(), br#"{"id":"007","updatedAt":"2026-01-02T00:00:00Z"}"#);
+
+    let form = answer(
+        200,
+        &[("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")],
+        "access_token=t1&expires_in=60&refresh_token=r%2F2",
+    );
+    let token = auth::read_token(&manifest.auth, &form).unwrap();
+    assert_eq!(token.access.expose_secret(), "t1");
+    assert_eq!(token.refresh.unwrap().expose_secret(), "r/2");
+    assert_eq!(token.expires, Some(Duration::from_secs(60)));
 }
 
 #[test]

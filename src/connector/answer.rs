@@ -3,8 +3,27 @@
 use rust_decimal::Decimal;
 
 use super::manifest::{Source, Test};
-use crate::map::node::Node;
+use crate::map::node::{Node, ParseError};
 use crate::map::path::Path;
+use crate::map::{Syntax, SyntaxKind};
+use crate::ports::HttpResponse;
+
+/// The body of an answer: XML where it begins with `<`, a form where its type says so, else JSON.
+pub(super) fn body(response: &HttpResponse) -> Result<Node<'_>, ParseError> {
+    let first =
+        response.body.iter().find(|byte| !(byte.is_ascii_whitespace() || b"\xef\xbb\xbf".contains(byte)));
+    let is_form = || {
+        let kind = response.header("content-type").unwrap_or_default();
+        kind.split(';').next().is_some_and(|kind| kind.trim() == SyntaxKind::Form.content_type())
+    };
+    let kind = match first {
+        Some(b'<') => SyntaxKind::Xml,
+        Some(b'{' | b'[') => SyntaxKind::Json,
+        _ if is_form() => SyntaxKind::Form,
+        _ => SyntaxKind::Json,
+    };
+    Syntax::of(kind).read(&response.body)
+}
 
 /// All texts at `path` of `node`; nothing for a path that cannot be read.
 pub(super) fn texts(node: &Node<'_>, path: &str) -> Vec<String> {

@@ -77,8 +77,8 @@ pub fn read_token(auth: &Auth, response: &HttpResponse) -> Result<Token, String>
     let Auth::OAuth2 { token, expires, rotates, .. } = auth else {
         return Err("the connector uses no access tokens".to_owned());
     };
-    let node = Node::parse_json(&response.body)
-        .map_err(|error| format!("HTTP {}: the answer is no JSON: {error}", response.status))?;
+    let node = answer::body(response)
+        .map_err(|error| format!("HTTP {}: the answer cannot be read: {error}", response.status))?;
     let access = answer::text(&node, token).filter(|_| (200..300).contains(&response.status));
     let Some(access) = access else {
         let said = answer::text(&node, "error_description").or_else(|| answer::text(&node, "error"));

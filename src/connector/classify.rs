@@ -58,7 +58,7 @@ pub fn classify(
             return Verdict { class: Outcome::Failed(class), message: error.to_string(), retry_after: None };
         }
     };
-    let node = Node::parse_json(&response.body).unwrap_or(Node::Null);
+    let node = answer::body(response).unwrap_or(Node::Null);
     let rule = manifest.errors.iter().find(|rule| fits(rule, what, response.status, &node));
     let class = match rule {
         Some(rule) => Outcome::Failed(rule.class),

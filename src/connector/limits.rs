@@ -27,7 +27,7 @@ pub struct Learned {
 pub fn learn(limit: &Limit, response: &HttpResponse) -> Learned {
     let sources = [&limit.cost_from, &limit.left_from, &limit.retry_after];
     let in_body = sources.into_iter().flatten().any(|source| matches!(source, Source::Path(_)));
-    let node = if in_body { Node::parse_json(&response.body).ok() } else { None };
+    let node = if in_body { answer::body(response).ok() } else { None };
     let read = |source: &Option<Source>| answer::value(source.as_ref()?, &response.headers, node.as_ref());
     let used_of = limit.used_of.as_deref().and_then(|name| response.header(name)).and_then(|text| {
         let (used, all) = text.split_once('/')?;

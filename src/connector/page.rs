@@ -22,7 +22,7 @@ pub struct PageState {
 /// What a page holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageResult {
-    /// Each item as JSON.
+    /// Each item as JSON, also of an answer in XML.
     pub items: Vec<Bytes>,
     /// What fills `{page}` for the next page; none when this was the last.
     pub next: Option<String>,
@@ -33,9 +33,9 @@ pub struct PageResult {
 /// Why an answer is no page. The cursor must not move.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AnswerError {
-    /// It is no JSON.
-    #[error("the answer is no JSON: {0}")]
-    NotJson(String),
+    /// It is neither JSON nor XML.
+    #[error("the answer is neither JSON nor XML: {0}")]
+    Unreadable(String),
     /// There are no items where the manifest says.
     #[error("the answer has nothing at `{0}`, where the items are expected")]
     NoItems(String),
@@ -64,7 +64,7 @@ pub fn first(read: &Read) -> Option<String> {
 /// # Errors
 /// When the answer is none; see [`AnswerError`].
 pub fn read(read: &Read, response: &HttpResponse, state: &PageState) -> Result<PageResult, AnswerError> {
-    let node = Node::parse_json(&response.body).map_err(|error| AnswerError::NotJson(error.to_string()))?;
+    let node = answer::body(response).map_err(|error| AnswerError::Unreadable(error.to_string()))?;
     let items = items(&node, &read.items)?;
     let mut newest = None;
     if let Some(since) = &read.since {
