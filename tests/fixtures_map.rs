@@ -184,7 +184,10 @@ impl Mappings {
         let Ok(body) = inbound.read(bytes) else {
             return Outcome { exceptions: vec!["unreadable".to_owned()], ..outcome };
         };
-        let Mapped { facts, errors, nothing } = inbound.run(&body, &context);
+        let mapped = inbound.run(&body, &context);
+        // What no rule reads makes no difference.
+        assert_eq!(inbound.run_bytes(bytes, &context), mapped, "{}", golden.name());
+        let Mapped { facts, errors, nothing } = mapped;
         outcome.nothing = nothing;
         outcome.facts = facts.iter().map(MappedFact::to_json).collect();
         for error in errors {
