@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 use super::answer;
 use super::manifest::{Auth, Manifest};
 use super::request::{self, Fill, RequestError};
-use crate::map::node::Node;
 use crate::ports::{HttpRequest, HttpResponse};
 
 /// An access token.

@@ -8,7 +8,6 @@ use rust_decimal::prelude::ToPrimitive as _;
 
 use super::answer;
 use super::manifest::{Limit, Source};
-use crate::map::node::Node;
 use crate::ports::HttpResponse;
 
 /// What was learned.
