@@ -5,7 +5,17 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 fn crossdock(args: &[&str], input: &str) -> Output {
+    beside(&[], args, input)
+}
+
+/// The same, with files beside the config.
+fn beside(files: &[(&str, &str)], args: &[&str], input: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
     let mut child = Command::new(env!("CARGO_BIN_EXE_crossdock"))
         .args(args)
         .current_dir(folder.path())
@@ -72,4 +82,42 @@ fn explain_tells_where_a_value_came_from() {
     let output = crossdock(&["map", "explain", "shopify", "orders/create", "-", "--json"], ORDER);
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(told["facts"][0]["fields"].as_array().unwrap().len() > 10);
+}
+
+#[test]
+fn mappings_need_no_connector() {
+    let send = include_str!("../docs/recipes/26-send-xml/send.out.toml");
+    let input = include_str!("../docs/recipes/26-send-xml/sample.json");
+    let files = [("mappings/erp/send.out.toml", send)];
+    let output = beside(&files, &["map", "run", "erp", "send", "-"], input);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = include_str!("../docs/recipes/26-send-xml/expected.xml");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), expected.trim_end());
+
+    // With the overlay of a client.
+    let mapping = "[fact.placed]\nis = \"order.closed\"\norder = \"id\"\nat = \"at\"\n";
+    let overlay = "[overlay]\nof = \"erp/order\"\n[fact.placed]\norder = \"ref\"\n";
+    let files = [("mappings/erp/order.in.toml", mapping), ("mappings/clients/acme/erp/order.toml", overlay)];
+    let order = r#"{"id":1,"ref":2,"at":"2026-01-02T03:04:05Z"}"#;
+    for (client, id) in [(None, "1"), (Some("acme"), "2")] {
+        let mut args = vec!["map", "run", "erp", "order", "-"];
+        args.extend(client.iter().flat_map(|client| ["--client", client]));
+        let output = beside(&files, &args, order);
+        let facts: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(facts[0]["order"], id);
+    }
+
+    // What is wrong is told with its place.
+    let broken = [("mappings/erp/send.out.toml", "[body]\na = { pth = \"x\" }\n")];
+    let output = beside(&broken, &["map", "run", "erp", "send", "-"], "{}");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("mappings/erp/send.out.toml:2:7"), "{said}");
+}
+
+#[test]
+fn one_field_is_explained_alone() {
+    let output = crossdock(&["map", "explain", "shopify", "order", "-", "--field", "total"], ORDER);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("total = 12.50 USD") && !said.contains("current_total"), "{said}");
 }

@@ -76,10 +76,14 @@ impl Explanation {
         }
     }
 
-    /// Keeps the fields whose name contains `part`, and of the rest of the payload nothing.
+    /// Keeps the fields that are called `part` (`sku` is `lines[1].sku`); where there is none, those whose name contains it;
+    /// and of the rest of the payload nothing.
     pub fn only(&mut self, part: &str) {
+        let called = |name: &str| name == part || name.rsplit('.').next() == Some(part);
+        let exact = self.facts.iter().flat_map(|fact| &fact.fields).any(|field| called(&field.field));
         for fact in &mut self.facts {
-            fact.fields.retain(|field| field.field.contains(part) || fact.rule == part);
+            let fits = |name: &str| if exact { called(name) } else { name.contains(part) };
+            fact.fields.retain(|field| fits(&field.field) || fact.rule == part);
         }
         self.facts.retain(|fact| !fact.fields.is_empty());
         self.unread.clear();

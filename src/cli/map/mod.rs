@@ -19,7 +19,7 @@ use crate::config::Sources;
 use crate::connector::manifest::TopicAction;
 use crate::connector::{Connector, webhook};
 use crate::diagnostic::nearest;
-use crate::map::{Context, Inbound, Outbound, test};
+use crate::map::{Context, Inbound, Outbound, show, test};
 
 /// See [`super::Cli`].
 #[derive(Debug, Args)]
@@ -192,15 +192,40 @@ fn find(globals: &Globals, input: &Input, payload: Vec<u8>) -> Result<Prepared, 
         check::print(found);
     }
     if connector.is_none()
-        && let Ok(inbound) = Inbound::compile(&sources, &input.connector, &name, &[])
+        && let Some(mapping) = alone(&sources, &input.connector, &name, client, prepared.account.as_ref())?
     {
-        return Ok(Prepared { mapping: Mapping::In(Some(Arc::new(inbound))), ..prepared });
+        return Ok(Prepared { mapping, ..prepared });
     }
     if !broken.is_empty() {
         return Err(Failure(format!("the mapping `{}/{name}` is wrong", input.connector)));
     }
     known(&sources, &input.connector, &input.topic)?;
     Err(Failure(format!("the mapping `{}/{name}` cannot be used", input.connector)))
+}
+
+/// A mapping of a partner that has no connector yet, with its overlays; none if there is no such file.
+fn alone(
+    sources: &Sources,
+    connector: &str,
+    name: &str,
+    client: Option<&ClientId>,
+    account: Option<&AccountId>,
+) -> Result<Option<Mapping>, Failure> {
+    let overlays = show::overlays(sources, connector, name, client, account);
+    let there = |suffix| sources.get(&format!("mappings/{connector}/{name}{suffix}")).is_some();
+    let compiled = if there(".in.toml") {
+        let inbound = Inbound::compile(sources, connector, name, &overlays);
+        inbound.map(|inbound| Mapping::In(Some(Arc::new(inbound))))
+    } else if there(".out.toml") {
+        let outbound = Outbound::compile(sources, connector, name, &overlays);
+        outbound.map(|outbound| Mapping::Out(Arc::new(outbound)))
+    } else {
+        return Ok(None);
+    };
+    compiled.map(Some).map_err(|problems| {
+        problems.iter().for_each(check::print);
+        Failure(format!("the mapping `{connector}/{name}` is wrong"))
+    })
 }
 
 /// That there is such a mapping; otherwise an error that names the nearest.

@@ -14,7 +14,7 @@ use crate::map::{SyntaxKind, explain, show};
 pub struct Explain {
     #[command(flatten)]
     input: Input,
-    /// Only fields whose name contains this.
+    /// Only the field of this name; where there is none, those whose name contains it.
     #[arg(long)]
     field: Option<String>,
     /// Print a JSON object.
