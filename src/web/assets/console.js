@@ -32,6 +32,15 @@
   localise(document);
   setInterval(() => { for (const t of document.querySelectorAll("time[data-ago]")) t.textContent = ago(new Date(t.dateTime)); }, 1000);
 
+  // --- on a narrow screen the menu scrolls: the page that one is on stays in sight
+
+  const here = document.querySelector(".top nav a[aria-current]");
+  if (here) {
+    const menu = here.parentElement;
+    const [a, b] = [here.getBoundingClientRect(), menu.getBoundingClientRect()];
+    menu.scrollLeft += a.left + a.width / 2 - (b.left + b.width / 2);
+  }
+
   // --- putting a newer page in place
 
   const keyOf = (node) => (node.nodeType === 1 ? node.getAttribute("data-key") || node.id || "" : "");
