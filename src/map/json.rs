@@ -8,13 +8,13 @@ use super::syntax::FAULT;
 use super::wanted::{Keep, Keys, mark};
 
 /// Small, so that what is read costs no more for what may go wrong.
-type Failed = Box<ParseError>;
+struct Failed(Box<ParseError>);
 
 /// Reads the whole of `bytes`; a byte-order mark at the start is skipped.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node<'_>, ParseError> {
     match read(bytes, None) {
         Ok((node, _)) => Ok(node),
-        Err(error) => Err(*error),
+        Err(Failed(error)) => Err(*error),
     }
 }
 
@@ -30,7 +30,7 @@ pub(super) fn parse_wanted<'a>(bytes: &'a [u8], keys: &Keys) -> Option<Node<'a>>
 fn read<'a>(bytes: &'a [u8], keys: Option<&Keys>) -> Result<(Node<'a>, bool), Failed> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let message = "the bytes are no UTF-8; expected JSON in UTF-8".to_owned();
-        Box::new(problem(bytes, error.valid_up_to(), message))
+        Failed(Box::new(problem(bytes, error.valid_up_to(), message)))
     })?;
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut reader = Reader {
@@ -81,7 +81,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn fail(&self, at: usize, message: impl Into<String>) -> Failed {
-        Box::new(problem(self.text.as_bytes(), at, message.into()))
+        Failed(Box::new(problem(self.text.as_bytes(), at, message.into())))
     }
 
     fn expected(&self, what: &str) -> Failed {
@@ -155,21 +155,16 @@ impl<'a> Reader<'a, '_> {
         let first = self.entries.len();
         loop {
             let key = self.key()?;
-            match self.keys {
-                Some(keys) if !whole => match keys.get(&key) {
-                    Some(keep) => {
-                        let value = self.value(depth + 1, keep == Keep::Whole)?;
-                        self.entries.push((key, value));
-                    }
-                    None => {
-                        self.odd |= key == FAULT;
-                        self.skip(depth + 1)?;
-                    }
-                },
-                _ => {
-                    let value = self.value(depth + 1, true)?;
-                    self.entries.push((key, value));
-                }
+            let keep = match self.keys {
+                Some(keys) if !whole => keys.get(&key),
+                _ => Some(Keep::Whole),
+            };
+            if let Some(keep) = keep {
+                let value = self.value(depth + 1, keep == Keep::Whole)?;
+                self.entries.push((key, value));
+            } else {
+                self.odd |= key == FAULT;
+                self.skip(depth + 1)?;
             }
             self.blank();
             match self.peek() {

@@ -110,7 +110,9 @@ impl Reads {
         }
         self.cond(reject.as_ref());
         self.cond(nothing.as_ref());
-        reason.iter().for_each(|path| self.on_the_way(path));
+        for path in reason {
+            self.on_the_way(path);
+        }
         for fact in facts {
             self.cond(fact.when.as_ref());
             self.rows(&fact.rows);
@@ -169,9 +171,13 @@ impl Reads {
 
     fn gather(&mut self, gather: &Gather) {
         let Gather { each, only, values } = gather;
-        each.iter().for_each(|path| self.on_the_way(path));
+        if let Some(each) = each {
+            self.on_the_way(each);
+        }
         self.cond(only.as_ref());
-        values.iter().for_each(|rule| self.rule(rule));
+        for rule in values {
+            self.rule(rule);
+        }
     }
 
     fn cond(&mut self, cond: Option<&Cond>) {
@@ -201,7 +207,9 @@ impl Reads {
             Step::AnyKey | Step::AnyDepth => self.anything = true,
             Step::Index(_) | Step::RowNumber | Step::All => {}
             Step::Only { steps, value } => {
-                steps.iter().for_each(|step| self.step(step, Keep::Wanted));
+                for step in steps {
+                    self.step(step, Keep::Wanted);
+                }
                 if let Wanted::At(path) = value {
                     self.on_the_way(path);
                 }

@@ -205,15 +205,7 @@ fn read_partner(
             Trouble::new("no_mapping", format!("mapping:{}/{mapping}", account.connector), text)
                 .help("see `crossdock check`")
         })?;
-    let asked = content.headers.iter().filter_map(|(name, value)| {
-        Some((name.strip_prefix(crate::ports::ASKED)?.to_owned(), value.clone()))
-    });
-    let with = Context {
-        zone: account.zone.clone(),
-        currency: account.currency.clone(),
-        exponents: connector.manifest.exponents.clone(),
-        asked: asked.collect(),
-    };
+    let with = context(account, &connector.manifest, message);
     let mut mapped = inbound.run(&node, &with);
     if in_part && !mapped.errors.is_empty() {
         // What is wrong is told by what else there is.
@@ -255,6 +247,19 @@ fn read_partner(
         });
     }
     Ok(())
+}
+
+/// What a mapping knows besides the message.
+fn context(account: &Account, manifest: &Manifest, message: &Message) -> Context {
+    let asked = message.content.headers.iter().filter_map(|(name, value)| {
+        Some((name.strip_prefix(crate::ports::ASKED)?.to_owned(), value.clone()))
+    });
+    Context {
+        zone: account.zone.clone(),
+        currency: account.currency.clone(),
+        exponents: manifest.exponents.clone(),
+        asked: asked.collect(),
+    }
 }
 
 /// What the mapping reads of the message, without the rest, where nothing else has to look into it.
