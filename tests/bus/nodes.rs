@@ -1,6 +1,7 @@
 //! Several nodes on one broker.
 
 use std::collections::HashSet;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -265,4 +266,84 @@ async fn an_address_that_cannot_be_read_is_refused_without_showing_it() {
     assert!(error.contains("expected such as amqp://") && !error.contains("secret@"), "{error}");
     let error = refused("amqp://user:secret@rabbit-1/", &["rabbit-2:port"]);
     assert!(error.contains("rabbit-2:port") && error.contains("rabbit-2:5672"), "{error}");
+}
+
+/// Publishes so many hints, to all shards in turn.
+async fn pile_up(url: &str, many: usize) {
+    let (connection, channel) = outsider(url).await;
+    channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.unwrap();
+    for number in 0..many {
+        let shard = u16::try_from(number % 16).unwrap();
+        let body = serde_json::to_vec(&Hint::Inbound { shard }).unwrap();
+        let (key, options) = (format!("in.s{shard:02}"), BasicPublishOptions::default());
+        let properties = BasicProperties::default();
+        let sent = channel
+            .basic_publish("crossdock.work".into(), key.as_str().into(), options, &body, properties)
+            .await
+            .unwrap();
+        if number + 1 == many {
+            sent.await.unwrap();
+        }
+    }
+    connection.close(200, "the end".into()).await.unwrap();
+}
+
+/// A node that stood still finds a pile of hints of many queues, whose numbers are mixed by then: none is acknowledged twice,
+/// for which the broker would close the channel.
+#[test]
+fn a_node_that_stood_still_keeps_its_connection() {
+    let broker = Broker::start();
+    let connections = || {
+        let list = broker.control(&["list_connections", "--quiet", "pid"]);
+        let mut ours: Vec<String> =
+            list.lines().filter(|line| line.starts_with('<')).map(str::to_owned).collect();
+        ours.sort();
+        ours
+    };
+    // The node has one thread, which stands still as long as it is told to.
+    let (started, is_started) = mpsc::channel();
+    let (stand_still, told_to_stand_still) = tokio::sync::oneshot::channel::<()>();
+    let (stands, standing) = mpsc::channel();
+    let (go_on, told_to_go_on) = mpsc::channel::<()>();
+    let (saw, seen) = mpsc::channel();
+    let (stop, told_to_stop) = tokio::sync::oneshot::channel::<()>();
+    let url = broker.url();
+    let living = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let bus = node(&url).await;
+            started.send(()).unwrap();
+            told_to_stand_still.await.unwrap();
+            stands.send(()).unwrap();
+            told_to_go_on.recv().unwrap();
+            let every: HashSet<Hint> = (0..16).map(|shard| Hint::Inbound { shard }).collect();
+            let mut came = HashSet::new();
+            while came != every {
+                came.insert(timeout(PATIENCE, bus.next()).await.unwrap().unwrap());
+            }
+            saw.send(()).unwrap();
+            told_to_stop.await.unwrap();
+            bus.close().await;
+        });
+    });
+    is_started.recv().unwrap();
+    let before = connections();
+    assert_eq!(before.len(), 2, "{before:?}");
+    stand_still.send(()).unwrap();
+    standing.recv().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(pile_up(&broker.url(), 3000));
+    go_on.send(()).unwrap();
+    seen.recv().unwrap();
+    let begun = std::time::Instant::now();
+    loop {
+        let left = broker.control(&["list_queues", "--quiet", "messages"]);
+        if left.lines().all(|many| matches!(many.trim(), "0" | "messages")) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "hints are left: {left}");
+    }
+    assert_eq!(connections(), before, "the connection was lost");
+    stop.send(()).unwrap();
+    living.join().unwrap();
 }

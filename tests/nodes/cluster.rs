@@ -1,6 +1,5 @@
 //! Nodes on one broker and one database, partners behind a proxy, and one address before the nodes.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -136,31 +135,5 @@ pub async fn up(address: &str) {
     while get::<Value>(&format!("{address}/api/v1/counts")).await.is_none() {
         assert!(begun.elapsed() < PATIENCE, "{address} does not answer");
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// What was injected, how often, and how long it took until work went on. What is lost or doubled fails the test.
-#[derive(Default)]
-pub struct Table {
-    rows: BTreeMap<String, Vec<Duration>>,
-}
-
-impl Table {
-    pub fn add(&mut self, fault: &str, recovered: Duration) {
-        println!("{fault}: goes on after {:.1} s", recovered.as_secs_f64());
-        self.rows.entry(fault.to_owned()).or_default().push(recovered);
-    }
-
-    /// After both sides were compared.
-    pub fn print(&self) {
-        println!("| fault | times | lost | doubled | seconds to recover (median, most) |");
-        println!("|---|---|---|---|---|");
-        for (fault, times) in &self.rows {
-            let mut times = times.clone();
-            times.sort();
-            let middle = times[times.len() / 2].as_secs_f64();
-            let most = times.last().unwrap().as_secs_f64();
-            println!("| {fault} | {} | 0 | 0 | {middle:.1}, {most:.1} |", times.len());
-        }
     }
 }

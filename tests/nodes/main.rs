@@ -9,6 +9,8 @@ mod broker;
 mod cluster;
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../support/faults.rs"]
+mod faults;
 mod messages;
 mod neighbour;
 #[path = "../support/proxy.rs"]

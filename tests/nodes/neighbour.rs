@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::daemon::get;
+use crate::faults::Table;
 
 const UNMAPPABLE: usize = 1000;
 const FORGED: usize = 200;
@@ -206,10 +207,8 @@ async fn hostile_neighbours_delay_and_double_nothing() {
         assert!(begun.elapsed() < PATIENCE, "nobody takes over from a node that stands still");
         cluster.town.live(Duration::from_millis(50)).await;
     }
-    println!(
-        "another node has the warehouse {:.1} s after its owner stood still",
-        begun.elapsed().as_secs_f64()
-    );
+    let mut table = Table::new("nodes-neighbour", "the partners' books");
+    table.add("owner of a lane stands still beside hostile neighbours", begun.elapsed());
     let during = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let sent = std::process::Command::new("kill").args(["-CONT", &process.to_string()]).status();
@@ -251,4 +250,5 @@ async fn hostile_neighbours_delay_and_double_nothing() {
         cluster.town.live(Duration::from_millis(200)).await;
     }
     cluster.agree().await;
+    table.print();
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use lapin::options::QueueDeleteOptions;
 use lapin::{Connection, ConnectionProperties};
 
-use crate::cluster::{Cluster, Table};
+use crate::cluster::Cluster;
+use crate::faults::Table;
 
 /// How long a fault lasts that does not end by itself. Leases are shorter.
 const LASTS: Duration = Duration::from_secs(8);
@@ -186,7 +187,7 @@ async fn faults_mixed_by_a_seed_lose_nothing_and_double_nothing() {
     let time = number("CROSSDOCK_SOAK").map(Duration::from_secs);
     let mut dice = Dice(seed);
     let mut cluster = Cluster::start(3, seed).await;
-    let mut table = Table::default();
+    let mut table = Table::new("nodes-soak", "the partners' books");
     let mut faults = Vec::new();
     let (begun, mut struck) = (Instant::now(), 0);
     while time.map_or(struck < FEW, |time| begun.elapsed() < time) {

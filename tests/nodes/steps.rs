@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, PATIENCE, Table, process_of};
+use crate::cluster::{Cluster, PATIENCE, process_of};
+use crate::faults::Table;
 
 /// The lock that the triggers wait for.
 const GATE: &str = "CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -124,7 +125,7 @@ async fn a_node_killed_at_each_step_loses_nothing_and_doubles_nothing() {
     // All tokens are there, and every lane has had its turn.
     let first = cluster.town.place_plain();
     cluster.shipped(first).await;
-    let mut table = Table::default();
+    let mut table = Table::new("nodes-steps", "the partners' books");
     for (name, held) in STEPS {
         close(&cluster, &held).await;
         let order = cluster.town.place_plain();

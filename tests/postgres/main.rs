@@ -9,6 +9,8 @@ mod authority;
 #[expect(dead_code, reason = "this test needs only a part")]
 mod daemon;
 mod faults;
+#[path = "../support/faults.rs"]
+mod table;
 mod moving;
 #[path = "../support/proxy.rs"]
 mod proxy;

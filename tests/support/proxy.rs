@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,8 @@ use tokio::sync::watch;
 enum Mode {
     /// Bytes pass.
     Pass,
+    /// Bytes pass late.
+    Slow,
     /// Connections stay open and nothing passes.
     Stall,
     /// Requests pass, and answers do not.
@@ -82,6 +85,11 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Each read waits a tenth of a second before it is passed on.
+    pub fn slow(&self) {
+        self.mode.send_replace(Mode::Slow);
+    }
+
     /// Nothing passes from now on; connections stay open.
     pub fn stall(&self) {
         self.mode.send_replace(Mode::Stall);
@@ -127,6 +135,9 @@ async fn pass(
         read_by(&bytes[..read]);
         if read == 0 || mode.wait_for(|mode| !holds.contains(mode)).await.is_err() {
             return;
+        }
+        if *mode.borrow() == Mode::Slow {
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         if to.write_all(&bytes[..read]).await.is_err() {
             return;

@@ -151,24 +151,28 @@ async fn start(channel: &Channel, queue: &str) -> lapin::Result<Deliveries> {
 /// Hints go to the node's own queue and are acknowledged at once, several together.
 async fn take_hints(shared: &Shared, channel: &Channel, streams: Vec<Deliveries>) -> String {
     let mut chunks = select_all(streams).ready_chunks(ACK_EVERY);
+    // Many consumers share the channel and its tags. What one of them has kept for later may be acknowledged by then, with a
+    // higher tag of another: the broker takes a second acknowledgement for a fault.
+    let mut acknowledged = 0;
     while let Some(chunk) = chunks.next().await {
-        let mut last = None;
+        let mut last = acknowledged;
         for delivery in chunk {
             let delivery = match delivery {
                 Some(Ok(delivery)) => delivery,
                 Some(Err(error)) => return error.to_string(),
                 None => return "the broker ended a consumer of hints".to_owned(),
             };
-            last = last.max(Some(delivery.delivery_tag));
+            last = last.max(delivery.delivery_tag);
             match serde_json::from_slice::<Hint>(&delivery.data) {
                 Ok(hint) => shared.hints.push(hint),
                 Err(error) => warn!(%error, key = %delivery.routing_key, "a hint cannot be read"),
             }
         }
-        if let Some(tag) = last
-            && let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple: true }).await
-        {
-            return error.to_string();
+        if last > acknowledged {
+            if let Err(error) = channel.basic_ack(last, BasicAckOptions { multiple: true }).await {
+                return error.to_string();
+            }
+            acknowledged = last;
         }
     }
     "the broker ended all consumers of hints".to_owned()
