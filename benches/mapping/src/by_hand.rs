@@ -221,7 +221,11 @@ fn place<'a>(address: &'a Address<'a>) -> Place<'a> {
     Place {
         name: &address.name,
         company: &address.company,
-        street: street.into_iter().filter(|line| !is_blank(line)).filter_map(|line| line.as_deref()).collect(),
+        street: street
+            .into_iter()
+            .filter(|line| !is_blank(line))
+            .filter_map(|line| line.as_deref())
+            .collect(),
         city: &address.city,
         region: first(&address.province_code, &address.province),
         postal_code: &address.zip,
@@ -246,7 +250,10 @@ pub fn map(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
             is: "order.placed",
             channel: &order.source_name,
             email: first(&order.email, &order.contact_email),
-            phone: first(&order.phone, order.shipping_address.as_ref().map_or(&none, |address| &address.phone)),
+            phone: first(
+                &order.phone,
+                order.shipping_address.as_ref().map_or(&none, |address| &address.phone),
+            ),
             total: money(order.total_price),
             subtotal: money(order.subtotal_price),
             tax: money(order.total_tax),

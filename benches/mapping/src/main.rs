@@ -18,6 +18,7 @@ use crossdock::map::{Context, Inbound};
 use serde_json::Value;
 use vrl::compiler::runtime::Runtime;
 use vrl::compiler::{Program, TargetValue, TimeZone};
+use vrl::diagnostic::Formatter;
 use vrl::value::Secrets;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -34,7 +35,9 @@ impl Crossdock {
         let mut sources = Sources::default();
         sources.insert("mappings/shop/order.in.toml", include_str!("../mappings/shop/order.in.toml"));
         let compiled = Inbound::compile(&sources, "shop", "order", &[]);
-        compiled.map(Self).map_err(|problems| problems.iter().map(|one| format!("{one}\n")).collect::<String>().into())
+        compiled
+            .map(Self)
+            .map_err(|problems| problems.iter().map(|one| format!("{one}\n")).collect::<String>().into())
     }
 
     fn map(&self, bytes: &[u8]) -> Outcome<Vec<u8>> {
@@ -50,8 +53,10 @@ struct Vrl(Program);
 
 impl Vrl {
     fn new() -> Outcome<Self> {
-        let compiled = vrl::compiler::compile(include_str!("../order.vrl"), &vrl::stdlib::all());
-        compiled.map(|compiled| Self(compiled.program)).map_err(|problems| format!("{problems:?}").into())
+        let source = include_str!("../order.vrl");
+        let compiled = vrl::compiler::compile(source, &vrl::stdlib::all());
+        let compiled = compiled.map_err(|problems| Formatter::new(source, problems).to_string())?;
+        Ok(Self(compiled.program))
     }
 
     fn map(&self, runtime: &mut Runtime, bytes: &[u8]) -> Outcome<Vec<u8>> {
@@ -65,6 +70,7 @@ impl Vrl {
         runtime.clear();
         match made.map_err(|error| error.to_string())? {
             vrl::value::Value::Bytes(bytes) => Ok(bytes.to_vec()),
+            vrl::value::Value::String(text) => Ok(text.as_bytes().to_vec()),
             other => Err(format!("{other} is no text").into()),
         }
     }
@@ -105,7 +111,9 @@ fn main() -> Outcome<()> {
     let (crossdock, vrl, mut runtime) = (Crossdock::new()?, Vrl::new()?, Runtime::default());
 
     let round_ms = ROUND.as_millis();
-    println!("From the bytes of an order to canonical bytes on one core, {rounds} rounds of {round_ms} ms each, in turn.");
+    println!(
+        "From the bytes of an order to canonical bytes on one core, {rounds} rounds of {round_ms} ms each, in turn."
+    );
     println!("Microseconds for one order: the best round (the median).\n");
     println!(
         "| lines | bytes in | bytes out | Crossdock | by hand, serde | VRL | to a Value alone | Crossdock / by hand | VRL / Crossdock |"
@@ -118,7 +126,9 @@ fn main() -> Outcome<()> {
         for (who, made) in [("by hand", by_hand::map(&bytes)?), ("VRL", vrl.map(&mut runtime, &bytes)?)] {
             let made: Value = serde_json::from_slice(&made)?;
             if made != same {
-                return Err(format!("{who} does not say the same:\n{made:#}\nbut Crossdock says\n{same:#}").into());
+                return Err(
+                    format!("{who} does not say the same:\n{made:#}\nbut Crossdock says\n{same:#}").into()
+                );
             }
         }
         let (crossdock, vrl) = (&crossdock, &vrl);
