@@ -365,24 +365,18 @@ fn bare(text: &str) -> Value {
     }
 }
 
-/// A JSON number that prints with the same digits; never one that was rounded.
+/// A JSON number that says exactly this; never one that was rounded.
 fn json_number(value: Decimal) -> Result<Value, Trouble> {
-    let value = value.normalize();
-    if value.is_integer()
-        && let Some(whole) = value.to_i64()
-    {
-        return Ok(Value::from(whole));
-    }
-    let text = value.to_string();
-    text.parse::<f64>()
-        .ok()
-        .filter(|float| float.to_string() == text)
-        .and_then(Number::from_f64)
-        .map(Value::Number)
-        .ok_or_else(|| {
-            Trouble::new("bad_value", format!("{text} has too many digits for a JSON number"))
-                .help("send it as text: as = \"decimal\"")
-        })
+    let text = value.normalize().to_string();
+    let same = |number: &Number| {
+        let printed = number.to_string();
+        let again = Decimal::from_str_exact(&printed).or_else(|_| Decimal::from_scientific(&printed));
+        again.is_ok_and(|again| again == value)
+    };
+    text.parse().ok().filter(same).map(Value::Number).ok_or_else(|| {
+        Trouble::new("bad_value", format!("{text} has too many digits for a JSON number"))
+            .help("send it as text: as = \"decimal\"")
+    })
 }
 
 fn whole(node: &Node<'_>) -> Value {
