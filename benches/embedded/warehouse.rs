@@ -87,6 +87,12 @@ enabled = false
 enabled = false
 [account.shop.poll.fulfilment_orders]
 enabled = false
+[account.shop.poll.returns]
+enabled = false
+[account.shop.poll.inventory]
+enabled = false
+[account.shop.poll.disputes]
+enabled = false
 [account.east]
 connector = "shiphero"
 client = "bench"

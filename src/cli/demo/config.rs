@@ -58,9 +58,9 @@ zone      = "UTC"
 settings  = {{ base_url = "{sandbox}/shiphero" }}
 secrets   = {{ refresh_token = {{ file = "secrets/shiphero-refresh" }}, webhook = {{ file = "secrets/shiphero-webhook" }} }}
 [account.east.poll.orders]
-every = "7s"
+every = "20s"
 [account.east.poll.shipments]
-every = "5s"
+every = "15s"
 
 [account.parcels]
 connector = "easypost"
