@@ -38,6 +38,10 @@ use serde_json::{Value, json};
 use client::Client;
 use warehouse::Seen;
 
+/// The one of the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CONNECTIONS: usize = 64;
 const SECRET: &str = "bench";
 
