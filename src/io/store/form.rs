@@ -184,7 +184,11 @@ pub(super) fn pack_fact(fact: &Fact) -> Result<(Vec<u8>, Option<Vec<u8>>), Unrea
     if !fields.iter().any(|field| PERSONAL.contains(&field.name)) {
         return Ok((pack_json(fact)?, None));
     }
-    let mut whole = serde_json::to_value(fact)?;
+    let text = serde_json::to_vec(fact)?;
+    if let Some((plain, personal)) = parted(&text) {
+        return Ok((pack(&plain), personal.map(|personal| pack(&personal))));
+    }
+    let mut whole: Value = serde_json::from_slice(&text)?;
     let mut personal = Map::new();
     if let Some(body) = whole.get_mut("body").and_then(Value::as_object_mut) {
         for name in PERSONAL {
@@ -196,6 +200,65 @@ pub(super) fn pack_fact(fact: &Fact) -> Result<(Vec<u8>, Option<Vec<u8>>), Unrea
     let personal = (!personal.is_empty()).then(|| pack_json(&personal)).transpose()?;
     Ok((pack_json(&whole)?, personal))
 }
+
+/// The text of a fact without its personal fields, and these as an object, if there are any. `None` when the text is not
+/// written as [`serde_json::to_vec`] writes it.
+fn parted(text: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut at = text.windows(BODY.len()).position(|part| part == BODY)? + BODY.len();
+    let mut plain = Vec::with_capacity(text.len());
+    plain.extend_from_slice(&text[..at]);
+    let mut personal = Vec::new();
+    let mut first = true;
+    while *text.get(at)? != b'}' {
+        let colon = string_end(text, at)?;
+        let end = value_end(text, colon + 1)?;
+        let name = &text[at + 1..colon - 1];
+        if PERSONAL.iter().any(|known| known.as_bytes() == name) {
+            personal.push(if personal.is_empty() { b'{' } else { b',' });
+            personal.extend_from_slice(&text[at..end]);
+        } else {
+            if !first {
+                plain.push(b',');
+            }
+            first = false;
+            plain.extend_from_slice(&text[at..end]);
+        }
+        at = if *text.get(end)? == b',' { end + 1 } else { end };
+    }
+    plain.extend_from_slice(&text[at..]);
+    personal.push(b'}');
+    Some((plain, (personal.len() > 1).then_some(personal)))
+}
+
+/// Behind the text that begins at `at`.
+fn string_end(text: &[u8], at: usize) -> Option<usize> {
+    let mut end = (*text.get(at)? == b'"').then_some(at + 1)?;
+    loop {
+        match *text.get(end)? {
+            b'"' => return Some(end + 1),
+            b'\\' => end += 2,
+            _ => end += 1,
+        }
+    }
+}
+
+/// Behind the value that begins at `at`.
+fn value_end(text: &[u8], at: usize) -> Option<usize> {
+    let (mut end, mut depth) = (at, 0_u32);
+    loop {
+        match *text.get(end)? {
+            b'"' => end = string_end(text, end)?,
+            b'{' | b'[' => (depth, end) = (depth + 1, end + 1),
+            b'}' | b']' if depth == 0 => return Some(end),
+            b'}' | b']' => (depth, end) = (depth - 1, end + 1),
+            b',' if depth == 0 => return Some(end),
+            _ => end += 1,
+        }
+    }
+}
+
+/// With what the body of a fact begins in its text. (Inside of a text the quotes would be escaped.)
+const BODY: &[u8] = b"\"body\":{";
 
 /// What [`pack_fact`] packed.
 pub(super) fn unpack_fact(plain: &[u8], personal: Option<&[u8]>) -> Result<Fact, Unreadable> {
@@ -215,9 +278,8 @@ pub(super) fn unpack_fact(plain: &[u8], personal: Option<&[u8]>) -> Result<Fact,
 }
 
 /// The text of a fact with its personal fields put back in front of the others of its body, where both are written as
-/// [`pack_fact`] does. (Inside of a text the quotes of what is looked for would be escaped.)
+/// [`pack_fact`] does.
 fn joined(plain: &[u8], personal: &[u8]) -> Option<Vec<u8>> {
-    const BODY: &[u8] = b"\"body\":{";
     let at = plain.windows(BODY.len()).position(|part| part == BODY)? + BODY.len();
     let fields = personal.strip_prefix(b"{")?.strip_suffix(b"}")?;
     let mut whole = Vec::with_capacity(plain.len() + fields.len() + 1);
@@ -338,12 +400,15 @@ mod tests {
         };
         for body in [
             json!({ "is": "order.placed", "currency": "USD", "email": "x@example.com", "note": "{}", "tags": ["a"] }),
+            json!({ "is": "order.placed", "email": "}\",\"note\":{\\", "gift_note": "[", "tags": ["}", "\\\""], "note": "last" }),
             json!({ "is": "order.placed", "currency": "USD" }),
             json!({ "is": "timer.due", "timer": "replan", "generation": 1 }),
         ] {
             let fact = told(body);
             let (plain, personal) = pack_fact(&fact).unwrap();
             assert_eq!(unpack_fact(&plain, personal.as_deref()).unwrap(), fact);
+            let whole: Value = unpack_json(&plain).unwrap();
+            assert!(PERSONAL.iter().all(|name| whole["body"].get(name).is_none()), "{whole}");
         }
         let fact = told(json!({ "is": "order.placed", "currency": "USD", "email": "x@example.com" }));
         let (plain, personal) = pack_fact(&fact).unwrap();
