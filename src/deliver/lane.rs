@@ -46,8 +46,10 @@ pub struct LaneStep {
     pub did: usize,
 }
 
-/// Intents looked at besides those that fit in the free places.
-const AHEAD: usize = 24;
+/// Intents looked at besides those that fit in the free places: they are started as others come to their end.
+const AHEAD: usize = 64;
+/// How often at most the store is asked for what is due, while there is work at hand.
+const LOOK: Duration = Duration::from_millis(20);
 
 type Job = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -86,6 +88,12 @@ pub struct Lane {
     entities: HashSet<String>,
     /// Intents that are left alone for a moment.
     skip: HashMap<IntentId, Timestamp>,
+    /// Intents that are due and not started, as they were when the store told of them; and when that was. What has become
+    /// of one since then is found out when it is frozen.
+    ahead: Vec<DueIntent>,
+    looked: Option<Timestamp>,
+    /// More may have become due since.
+    news: bool,
     polls: BTreeMap<String, Track>,
     /// Things to read again that are known of, and whether there may be more.
     asks: VecDeque<reread::Ask>,
@@ -133,6 +141,9 @@ impl Lane {
             busy: HashSet::new(),
             entities: HashSet::new(),
             skip: HashMap::new(),
+            ahead: Vec::new(),
+            looked: None,
+            news: true,
             polls: BTreeMap::new(),
             asks: VecDeque::new(),
             look: true,
@@ -164,6 +175,7 @@ impl Lane {
         let mut did = 0;
         let mut next;
         self.look = true;
+        self.news = true;
         loop {
             next = self.fill().await;
             if self.jobs.is_empty() {
@@ -182,7 +194,10 @@ impl Lane {
                     }
                 }
                 Either::Left((None, _)) => {}
-                Either::Right(_) => self.look = true,
+                Either::Right(_) => {
+                    self.look = true;
+                    self.news = true;
+                }
             }
         }
         let now = self.shared.now();
@@ -269,36 +284,41 @@ impl Lane {
         now: Timestamp,
     ) -> Option<Timestamp> {
         self.skip.retain(|_, until| *until > now);
-        let limit = *places + self.busy.len() + self.skip.len() + AHEAD;
-        let due = match self.shared.deps.store.due(&self.shared.account, now, limit).await {
-            Ok(due) => due,
-            Err(error) => {
-                warn!(account = %self.shared.account, %error, "the store does not tell what is due");
-                return Some(later(now, SOON));
-            }
-        };
-        lock(&self.shared.status).waiting = u64::try_from(due.len()).unwrap_or(u64::MAX);
+        let within = |pause| self.looked.is_some_and(|at| now < later(at, pause));
+        let recent = within(LOOK) && !self.jobs.is_empty();
+        if self.ahead.is_empty() || (self.news && !recent) || !within(SOON) {
+            let limit = *places + self.busy.len() + self.skip.len() + AHEAD;
+            self.ahead = match self.shared.deps.store.due(&self.shared.account, now, limit).await {
+                Ok(due) => due,
+                Err(error) => {
+                    warn!(account = %self.shared.account, %error, "the store does not tell what is due");
+                    return Some(later(now, SOON));
+                }
+            };
+            (self.looked, self.news) = (Some(now), false);
+        }
+        lock(&self.shared.status).waiting = u64::try_from(self.ahead.len()).unwrap_or(u64::MAX);
         let mut next = self.skip.values().min().copied();
         let mut limited: Option<Wait> = None;
-        for due in due {
-            if *places == 0 {
-                break;
-            }
-            let entity = due.intent.entity.0.clone();
-            if self.busy.contains(&due.intent.id)
-                || self.entities.contains(&entity)
-                || self.skip.contains_key(&due.intent.id)
-            {
+        let mut left = Vec::new();
+        for due in std::mem::take(&mut self.ahead) {
+            if self.busy.contains(&due.intent.id) || self.skip.contains_key(&due.intent.id) {
                 continue;
             }
-            match self.start_delivery(view, epoch, due, now) {
+            if *places == 0 || self.entities.contains(due.intent.entity.as_str()) {
+                left.push(due);
+                continue;
+            }
+            match self.start_delivery(view, epoch, &due, now) {
                 Ok(()) => *places -= 1,
                 Err(wait) => {
                     next = earliest(next, Some(wait.until));
                     limited.get_or_insert(wait);
+                    left.push(due);
                 }
             }
         }
+        self.ahead = left;
         if let Some(wait) = &limited {
             let pause = Duration::try_from(wait.until.duration_since(now)).unwrap_or_default();
             count_wait(self.shared.account.as_str(), &wait.limit, pause);
@@ -311,14 +331,14 @@ impl Lane {
         &mut self,
         view: &View,
         epoch: i64,
-        due: DueIntent,
+        due: &DueIntent,
         now: Timestamp,
     ) -> Result<(), Wait> {
         let deps = &self.shared.deps;
         let command = view.manifest().commands.get(&due.intent.command);
         let timeout = view.delivery().attempt_timeout;
         let once = command.map_or(&Once::Never, |command| &command.once);
-        let action = action(&due, once, now, deps.started, deps.careful, timeout);
+        let action = action(due, once, now, deps.started, deps.careful, timeout);
         let names = command.map(|command| operations(action, command)).unwrap_or_default();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let taken = lock(&self.shared.limiter).take(&names, Share::from(due.intent.class), now)?;
@@ -336,7 +356,7 @@ impl Lane {
             epoch,
             stage: Arc::clone(&stage),
         };
-        let shared = Arc::clone(&self.shared);
+        let (shared, due) = (Arc::clone(&self.shared), due.clone());
         self.jobs.push(Box::pin(async move {
             let next = match AssertUnwindSafe(delivery.run()).catch_unwind().await {
                 Ok(next) => next,

@@ -226,9 +226,8 @@ impl Delivery {
     }
 
     async fn record(&self) -> Result<EntityRecord, Held> {
-        let ids = [self.due.intent.entity.clone()];
-        match self.shared.deps.store.load(&ids).await {
-            Ok(mut records) => records.pop().filter(|record| record.version > 0).ok_or(Held::Gone),
+        match self.shared.deps.store.load_state(&self.due.intent.entity).await {
+            Ok(record) => record.filter(|record| record.version > 0).ok_or(Held::Gone),
             Err(StoreError::Corrupt(message)) => {
                 Err(self.held("fault", format!("the order cannot be read: {message}"), None))
             }

@@ -61,6 +61,10 @@ pub trait Store: Send + Sync {
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError>;
     /// Entities whole; new ones come with version 0.
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError>;
+    /// An entity as far as commands are made of it: without its facts and exceptions, where the store can tell them apart.
+    async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
+        Ok(self.load(std::slice::from_ref(id)).await?.pop())
+    }
     /// Reservations by order, for each stock that is asked for. Read behind [`Store::load`], they are at least as new as the
     /// version that was read there: should they be newer, a write of that version is a conflict.
     async fn reservations(

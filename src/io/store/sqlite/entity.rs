@@ -54,10 +54,15 @@ pub(super) fn heard(db: &Connection, messages: &[MessageId]) -> Result<Vec<Vec<E
 }
 
 pub(super) fn load(db: &Connection, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
-    ids.iter().map(|id| record(db, id)).collect()
+    ids.iter().map(|id| record(db, id, true)).collect()
 }
 
-fn record(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
+/// An entity without its facts and exceptions.
+pub(super) fn load_state(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
+    record(db, id, false)
+}
+
+fn record(db: &Connection, id: &EntityId, whole: bool) -> Result<EntityRecord, Fault> {
     let found = records(db, ENTITY, params![id.0], |row| {
         let mut state = Json::from_text(unpack(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?);
         if let Some(personal) = row.get_ref(4)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
@@ -67,7 +72,7 @@ fn record(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
         Ok((num, row.get(1)?, ClientId(row.get(2)?), state))
     })?
     .pop();
-    let exceptions = exceptions::open_on(db, id)?;
+    let exceptions = if whole { exceptions::open_on(db, id)? } else { Vec::new() };
     let Some((num, version, client, state)) = found else {
         return Ok(EntityRecord {
             id: id.clone(),
@@ -81,8 +86,8 @@ fn record(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
     };
     // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
     let facts = match id.kind() {
-        EntityKind::Order => records(db, FACTS, params![num], fact)?,
-        EntityKind::Stock => Vec::new(),
+        EntityKind::Order if whole => records(db, FACTS, params![num], fact)?,
+        EntityKind::Order | EntityKind::Stock => Vec::new(),
     };
     let intents = records(db, INTENTS, params![num], intent)?;
     Ok(EntityRecord { id: id.clone(), version, client, state, facts, intents, exceptions })

@@ -254,6 +254,11 @@ impl Store for SqliteStore {
         self.read(move |db| entity::load(db, &ids)).await
     }
 
+    async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
+        let id = id.clone();
+        self.read(move |db| entity::load_state(db, &id)).await.map(Some)
+    }
+
     async fn reservations(
         &self,
         wanted: &[Reserved],
