@@ -89,6 +89,7 @@ fn write(key: &str) -> Unit {
         reservations: Vec::new(),
         personal: json!({ "email": "x@example.com" }),
         facts: Vec::new(),
+        heard: None,
         superseded: Vec::new(),
         refs: vec![name(key)],
         intents: Vec::new(),

@@ -22,7 +22,7 @@ const STALLED: SignedDuration = SignedDuration::from_secs(5);
 
 /// Runs until `stop`. `bells` wake this node's own work on each shard.
 pub(super) async fn run(worker: Worker, bells: Vec<Arc<Notify>>, stop: CancellationToken) {
-    let Worker { store, bus, clock, world, backlog } = worker;
+    let Worker { store, bus, clock, world, backlog, .. } = worker;
     let mut count_at = clock.now();
     let mut prune_at = clock.now();
     let mut stalls = Stalls::default();

@@ -1,5 +1,6 @@
 //! Hold rules of a flow: conditions on the order's fields.
 
+use std::cell::LazyCell;
 use std::cmp::Ordering;
 
 use rust_decimal::Decimal;
@@ -11,7 +12,7 @@ use crate::config::model::{Condition, Flow, money_of, text_of};
 
 /// The flow's holds that fit the order and that no person has let go.
 pub(super) fn holds(order: &Order, flow: &Flow) -> Vec<HoldState> {
-    let document = document(order);
+    let document = LazyCell::new(|| document(order));
     flow.holds
         .iter()
         .filter(|(name, _)| !order.released_holds.contains(name))

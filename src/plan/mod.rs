@@ -23,7 +23,7 @@ use crate::canonical::{AccountId, Body, EntityId, Exception, Fact, Intent, Inten
 use crate::config::model::{Config, Flow};
 
 pub use content::{NoContent, content, stock_content};
-pub use order::plan_order;
+pub use order::{order_asks, plan_order};
 pub use stock::{plan_stock, plan_stock_in_part};
 
 /// Whether the flow has a name of ours for what the storefront calls `theirs`.

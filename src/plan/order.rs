@@ -3,8 +3,8 @@
 use super::slot::{Slots, Want};
 use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, route, trouble};
 use crate::apply::{classify, project_order, quantity_age};
-use crate::canonical::fact::Header;
-use crate::canonical::{Body, Class, EntityId, Exception, Intent, Order, Timer};
+use crate::canonical::fact::{Header, StockAsk};
+use crate::canonical::{AccountId, Body, Class, EntityId, Exception, Intent, Order, Timer};
 use crate::config::model::Flow;
 
 /// Rounds after which planning stops: each is planned over what the one before intended.
@@ -48,6 +48,35 @@ pub fn plan_order(case: &OrderCase<'_>) -> Plan<Order> {
     Plan { state: order, intents, withdraw, exceptions, timers, mails, events }
 }
 
+/// What the order asks of stock, as [`plan_order`] has it in [`Plan::mails`] before its intents change anything: its answers
+/// may be had before the whole is planned.
+#[must_use]
+pub fn order_asks(case: &OrderCase<'_>) -> Vec<(EntityId, Header, Body)> {
+    let order = case.order;
+    let candidates = route::candidates(order, case.flow, case.intents);
+    asks(case, order, &candidates, concern(order, case.flow).is_ok(), &mut None)
+        .map(|(asks, _)| ask::mails(case, order, &asks))
+        .unwrap_or_default()
+}
+
+/// What the order asks of stock at the warehouses that may have it, and the age of its facts; `None` when it has nothing
+/// to ask. `age`: of the facts, once it was needed.
+fn asks(
+    case: &OrderCase<'_>,
+    order: &Order,
+    candidates: &[AccountId],
+    concerned: bool,
+    age: &mut Option<u64>,
+) -> Option<(Vec<StockAsk>, u64)> {
+    let asking = concerned && case.flow.live && case.flow.stock.reserve;
+    let before = case.before.is_some_and(|before| !before.asks.is_empty());
+    if candidates.is_empty() || !(asking || before) {
+        return None;
+    }
+    let age = *age.get_or_insert_with(|| quantity_age(case.facts, &order.storefront));
+    Some((ask::asks(case, order, candidates, asking, age), age))
+}
+
 /// Whether the flow concerns itself with the order; else why not.
 fn concern(order: &Order, flow: &Flow) -> Result<(), &'static str> {
     if ["", "none"].contains(&order.axes.sale.as_str()) {
@@ -84,14 +113,11 @@ fn plan_round(
     let flow = case.flow;
     let mut round = Round::default();
     let candidates = route::candidates(order, flow, intents);
-    let asking = concerned && flow.live && flow.stock.reserve;
-    let before = case.before.is_some_and(|before| !before.asks.is_empty());
-    if !candidates.is_empty() && (asking || before) {
-        let age = *age.get_or_insert_with(|| quantity_age(case.facts, &order.storefront));
-        let asks = ask::asks(case, order, &candidates, asking, age);
+    if let Some((asks, age)) = asks(case, order, &candidates, concerned, age) {
         round.mails = ask::mails(case, order, &asks);
         order.asks = ask::remembered(&asks, age);
     }
+    let asking = concerned && flow.live && flow.stock.reserve;
     let asks: &[_] = if asking { &order.asks } else { &[] };
     let warehouse = route::choose(order, flow, &candidates, asks).cloned();
     if !concerned {

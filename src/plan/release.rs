@@ -177,13 +177,13 @@ pub(super) fn wants(
     if sent.is_none() && refused.is_none() && !may_go {
         return wants;
     }
-    let document = document(order, flow, warehouse).ok();
+    let document = || document(order, flow, warehouse).ok();
     let mut release = Want::new(slot.clone(), warehouse, "order.create", Class::Order);
     if refused.is_some() {
         // A refused order goes again as soon as there is something else to say.
-        release.again = may_go && document.as_ref().is_some_and(|said| says_other(intents, &slot, said));
+        release.again = may_go && document().is_some_and(|said| says_other(intents, &slot, &said));
     } else if sent.is_some() {
-        wants.extend(document.and_then(|document| change(order, intents, warehouse, &document)));
+        wants.extend(document().and_then(|document| change(order, intents, warehouse, &document)));
     }
     wants.push(release);
     wants

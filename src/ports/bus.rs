@@ -134,6 +134,10 @@ pub trait Bus: Send + Sync {
     async fn command(&self, command: &Command) -> Result<(), BusError>;
     /// The next message that somebody sent to us over the bus; `None` after the bus was closed.
     async fn received(&self) -> Option<Received>;
+    /// Whether anybody may hear events that are published now.
+    fn heard(&self) -> bool {
+        true
+    }
     /// The events of all nodes, from now on. A listener that falls far behind misses some.
     fn listen(&self) -> BoxStream<'static, Event>;
     /// Ends [`Bus::next`] and [`Bus::received`] for all callers.

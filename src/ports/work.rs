@@ -165,6 +165,8 @@ pub struct EntityWrite {
     pub reservations: Vec<(EntityId, Option<Reservation>)>,
     /// The personal data, kept apart (`Null` for none).
     pub personal: Value,
+    /// Which messages of the unit it heard from, so that their raw bodies go with its personal data; `None`: all.
+    pub heard: Option<Vec<MessageId>>,
     /// New facts.
     pub facts: Vec<Fact>,
     /// Facts that these supersede (a message mapped anew).
@@ -182,6 +184,14 @@ pub struct EntityWrite {
     pub timers: Vec<Timer>,
     /// Events to publish: name and content.
     pub events: Vec<(String, Value)>,
+}
+
+impl EntityWrite {
+    /// Whether it heard from this message of its unit.
+    #[must_use]
+    pub fn heard_from(&self, message: MessageId) -> bool {
+        self.heard.as_ref().is_none_or(|heard| heard.contains(&message))
+    }
 }
 
 /// One piece of work, all or nothing.

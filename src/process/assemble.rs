@@ -6,18 +6,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
-use super::entity::{Reservations, Told, fold};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::entity::{Folded, Mail, Reservations, Told, fold};
 use super::read::{Reading, only_wakes};
-use super::remap;
+use super::{follow, remap};
 use crate::apply;
-use crate::canonical::fact::{Header, OURS};
+use crate::canonical::fact::OURS;
 use crate::canonical::{
-    AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, MessageId,
+    AccountId, Body, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, MessageId,
 };
 use crate::config::world::World;
 use crate::ports::{
-    self, EntityRecord, EntityWrite, MessageState, NewMessage, Origin, Reserved, Store, StoreError, Unit,
-    Waiting,
+    self, EntityRecord, MessageState, NewMessage, Origin, Reserved, Store, StoreError, Unit, Waiting,
 };
 
 /// Where a fact of a batch belongs.
@@ -38,28 +39,35 @@ pub(super) struct Assembled {
     pub(super) strays: Vec<(MessageId, Exception)>,
 }
 
+/// The right to work on stock: one batch of the process at a time, until it is committed.
+pub(super) type Turn<'t> = Option<MutexGuard<'t, ()>>;
+
 /// Makes one unit of each group of readings that share an entity.
-pub(super) async fn assemble(
+///
+/// With `stocks`, what follows for stock, and what stock answers, is worked out at once and belongs to the same unit
+/// ([`follow`]); without, or when that cannot be done, it goes out as messages to ourselves. The units must be committed
+/// before the turn is given back.
+pub(super) async fn assemble<'t>(
     world: &World,
     store: &dyn Store,
     mut readings: Vec<Reading>,
     refused: &HashMap<MessageId, Vec<Exception>>,
     now: Timestamp,
-) -> Result<Vec<(Assembled, Vec<Reading>)>, StoreError> {
-    let mut records: HashMap<EntityId, EntityRecord> = HashMap::new();
+    stocks: Option<&'t Mutex<()>>,
+) -> Result<(Vec<(Assembled, Vec<Reading>)>, Turn<'t>), StoreError> {
+    let mut batch = Batch { world, store, now, records: HashMap::new(), reserved: HashMap::new() };
     let heard: BTreeSet<EntityId> =
         readings.iter().flat_map(|reading| reading.heard.iter().cloned()).collect();
     if !heard.is_empty() {
-        let heard: Vec<EntityId> = heard.into_iter().collect();
-        records.extend(store.load(&heard).await?.into_iter().map(|record| (record.id.clone(), record)));
+        batch.load(heard).await?;
         for reading in &mut *readings {
-            keep_what_was(reading, &records, refused);
+            keep_what_was(reading, &batch.records, refused);
         }
     }
     let mut places = subjects(world, &readings, refused);
-    let names: Vec<ExternalRef> =
+    let names: BTreeSet<ExternalRef> =
         places.iter().flat_map(|place| place.candidates.iter().chain(&place.links)).cloned().collect();
-    let names: Vec<ExternalRef> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let names: Vec<ExternalRef> = names.into_iter().collect();
     let mut known: HashMap<ExternalRef, EntityId> = HashMap::new();
     if !names.is_empty() {
         let found = store.resolve(&names).await?;
@@ -67,38 +75,108 @@ pub(super) async fn assemble(
     }
     settle_places(&mut places, &mut known);
 
-    let ids: Vec<EntityId> =
-        places.iter().filter_map(|place| place.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    let ids: Vec<EntityId> = ids.into_iter().filter(|id| !records.contains_key(id)).collect();
-    if !ids.is_empty() {
-        records.extend(store.load(&ids).await?.into_iter().map(|record| (record.id.clone(), record)));
+    let ids: BTreeSet<EntityId> = places.iter().filter_map(|place| place.entity.clone()).collect();
+    let mut turn = None;
+    if let Some(stocks) = stocks.filter(|_| ids.iter().any(|id| id.kind() == EntityKind::Stock)) {
+        turn = Some(stocks.lock().await);
     }
+    batch.load(ids).await?;
+    batch.reserve(concerned(&readings, &places, &batch.records)).await?;
 
-    let mut reserved = reservations(store, concerned(&readings, &places, &records)).await?;
-
-    let groups = group(&readings, &places);
-    let mut places_of: Vec<Vec<Place>> = (0..readings.len()).map(|_| Vec::new()).collect();
-    for place in places {
-        places_of[place.reading].push(place);
+    let mut drafts: Vec<Draft> = drafts(&batch, &readings, &places, refused);
+    for draft in &mut drafts {
+        draft.fold(&mut batch, stocks.is_some()).await?;
     }
-    let mut slots: Vec<Option<Reading>> = readings.into_iter().map(Some).collect();
-    let mut out = Vec::with_capacity(groups.len());
-    for members in groups {
-        let group_places: Vec<Place> =
-            members.iter().flat_map(|index| std::mem::take(&mut places_of[*index])).collect();
-        let assembled = loop {
-            match unit(world, &slots, &members, &group_places, (&records, &reserved), refused, now) {
-                Ok(assembled) => break assembled,
-                Err(stocks) => {
-                    let all = |stock| Reserved { stock, orders: None };
-                    reserved.extend(reservations(store, stocks.into_iter().map(all).collect()).await?);
+    if let Some(stocks) = stocks
+        && follow::wanted(&drafts)
+    {
+        if turn.is_none() {
+            turn = Some(stocks.lock().await);
+        }
+        drafts = match follow::follow(&mut batch, drafts).await? {
+            Some(drafts) => drafts,
+            None => {
+                let mut drafts = self::drafts(&batch, &readings, &places, refused);
+                for draft in &mut drafts {
+                    draft.fold(&mut batch, false).await?;
                 }
+                drafts
             }
         };
-        let group_readings = members.into_iter().filter_map(|index| slots[index].take()).collect();
-        out.push((assembled, group_readings));
     }
-    Ok(out)
+    let mut slots: Vec<Option<Reading>> = readings.into_iter().map(Some).collect();
+    let finished = drafts.into_iter().map(|draft| {
+        let members: BTreeSet<usize> = draft.members.iter().copied().collect();
+        let group: Vec<Reading> = members.into_iter().filter_map(|index| slots[index].take()).collect();
+        (draft.finish(&batch, &group), group)
+    });
+    Ok((finished.collect(), turn))
+}
+
+/// What is at hand while a batch is worked on.
+pub(super) struct Batch<'a> {
+    world: &'a World,
+    store: &'a dyn Store,
+    now: Timestamp,
+    records: HashMap<EntityId, EntityRecord>,
+    reserved: HashMap<EntityId, Reservations>,
+}
+
+impl Batch<'_> {
+    /// Loads those of these entities that are not at hand.
+    pub(super) async fn load(&mut self, ids: impl IntoIterator<Item = EntityId>) -> Result<(), StoreError> {
+        let ids: Vec<EntityId> = ids.into_iter().filter(|id| !self.records.contains_key(id)).collect();
+        if !ids.is_empty() {
+            let records = self.store.load(&ids).await?;
+            self.records.extend(records.into_iter().map(|record| (record.id.clone(), record)));
+        }
+        Ok(())
+    }
+
+    /// Reads reservations. Behind the entities, so that a write conflicts when they have changed since.
+    pub(super) async fn reserve(&mut self, wanted: Vec<Reserved>) -> Result<(), StoreError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let found = self.store.reservations(&wanted).await?;
+        for (Reserved { stock, orders }, stored) in wanted.into_iter().zip(found) {
+            let known = self.reserved.entry(stock).or_default();
+            known.whole |= orders.is_none();
+            known.stored.extend(stored);
+        }
+        Ok(())
+    }
+
+    /// Whether the entity exists.
+    pub(super) fn exists(&self, id: &EntityId) -> bool {
+        self.records.get(id).is_some_and(|record| record.version > 0)
+    }
+
+    /// Whether the reservations of all orders are at hand.
+    pub(super) fn has_all(&self, stock: &EntityId) -> bool {
+        self.reserved.get(stock).is_some_and(|reserved| reserved.whole)
+    }
+
+    /// What becomes of the entity; with `asking`, or what it asks stock.
+    pub(super) async fn fold(
+        &mut self,
+        id: &EntityId,
+        told: &mut Told,
+        asking: bool,
+    ) -> Result<Option<Folded>, StoreError> {
+        loop {
+            let Some(record) = self.records.get_mut(id) else { return Ok(None) };
+            let how = (self.now, asking);
+            if let Ok(folded) = fold(self.world, record, self.reserved.get(id), told, how) {
+                return Ok(Some(folded));
+            }
+            if self.has_all(id) {
+                let text = format!("{id} cannot be planned with all of its reservations at hand");
+                return Err(StoreError::Corrupt(text));
+            }
+            self.reserve(vec![Reserved { stock: id.clone(), orders: None }]).await?;
+        }
+    }
 }
 
 /// The reservations that the facts at hand are about. After a new level they may all be.
@@ -129,21 +207,6 @@ fn concerned(
         orders: orders.map(|orders| orders.into_iter().collect()),
     };
     wanted.into_iter().map(reserved).collect()
-}
-
-/// Reads reservations. Behind the entities, so that a write conflicts when they have changed since.
-async fn reservations(
-    store: &dyn Store,
-    wanted: Vec<Reserved>,
-) -> Result<HashMap<EntityId, Reservations>, StoreError> {
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let found = store.reservations(&wanted).await?;
-    let of = |(Reserved { stock, orders }, stored): (Reserved, _)| {
-        (stock, Reservations { whole: orders.is_none(), stored })
-    };
-    Ok(wanted.into_iter().zip(found).map(of).collect())
 }
 
 /// Notes which message of `group` claimed `name` and takes it out of the next attempt: links that contradict each other
@@ -279,7 +342,7 @@ fn settle_places(places: &mut [Place], known: &mut HashMap<ExternalRef, EntityId
 }
 
 /// The representative of `at`'s group.
-fn root(parent: &mut [usize], mut at: usize) -> usize {
+pub(super) fn root(parent: &mut [usize], mut at: usize) -> usize {
     while parent[at] != at {
         parent[at] = parent[parent[at]];
         at = parent[at];
@@ -312,88 +375,132 @@ fn group(readings: &[Reading], places: &[Place]) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
-/// What the messages of a group come to; or the stocks of which more must be read first.
-fn unit(
-    world: &World,
-    readings: &[Option<Reading>],
-    members: &[usize],
+/// A unit while it is worked out.
+pub(super) struct Draft {
+    /// The readings that it settles.
+    pub(super) members: Vec<usize>,
+    unit: Unit,
+    troubled: HashSet<MessageId>,
+    /// What each entity is told, and what becomes of it.
+    pub(super) entities: BTreeMap<EntityId, (Told, Option<Folded>)>,
+}
+
+/// What groups of readings that share an entity tell.
+fn drafts(
+    batch: &Batch<'_>,
+    readings: &[Reading],
     places: &[Place],
-    (records, reserved): (&HashMap<EntityId, EntityRecord>, &HashMap<EntityId, Reservations>),
     refused: &HashMap<MessageId, Vec<Exception>>,
-    now: Timestamp,
-) -> Result<Assembled, Vec<EntityId>> {
-    let generation = world.config.generation.clone();
-    let by = format!("generation {generation}");
-    let mut unit = Unit { at: now, generation, by, ..Unit::default() };
-    let (mut strays, mut lacking) = (Vec::new(), Vec::new());
-    let mut told: BTreeMap<&EntityId, Told> = BTreeMap::new();
-    let mut troubled: HashSet<MessageId> = HashSet::new();
-    for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
-        let exceptions = reading.exceptions.iter().chain(refused.get(&reading.message).into_iter().flatten());
-        for exception in exceptions {
-            unit.exceptions.push(exception.clone());
-            troubled.insert(reading.message);
-        }
-    }
+) -> Vec<Draft> {
+    let groups = group(readings, places);
+    let mut places_of: Vec<Vec<&Place>> = (0..readings.len()).map(|_| Vec::new()).collect();
     for place in places {
-        let Some(reading) = readings[place.reading].as_ref() else { continue };
-        let fact = &reading.facts[place.fact];
-        if let Some(text) = &place.contradiction {
-            unit.exceptions.push(contradiction(reading, text.clone(), now));
-            troubled.insert(reading.message);
-        } else if let Some(entity) = &place.entity {
-            let told = told.entry(entity).or_default();
-            told.messages.insert(reading.message);
-            told.client = told.client.clone().or_else(|| reading.client.clone());
-            if !only_wakes(&fact.body) {
-                told.facts.push(fact.clone());
-            }
-            told.links.extend(place.links.iter().cloned());
-        } else if place.candidates.is_empty() {
-            if let Some(exception) = nobody(reading, fact, now) {
-                unit.exceptions.push(exception);
+        places_of[place.reading].push(place);
+    }
+    let draft = |members: Vec<usize>| {
+        let places = members.iter().flat_map(|index| std::mem::take(&mut places_of[*index])).collect();
+        Draft::of(batch, readings, members, places, refused)
+    };
+    groups.into_iter().map(draft).collect()
+}
+
+impl Draft {
+    fn of(
+        batch: &Batch<'_>,
+        readings: &[Reading],
+        members: Vec<usize>,
+        places: Vec<&Place>,
+        refused: &HashMap<MessageId, Vec<Exception>>,
+    ) -> Self {
+        let (world, now) = (batch.world, batch.now);
+        let generation = world.config.generation.clone();
+        let by = format!("generation {generation}");
+        let mut unit = Unit { at: now, generation, by, ..Unit::default() };
+        let mut entities: BTreeMap<EntityId, (Told, Option<Folded>)> = BTreeMap::new();
+        let mut troubled: HashSet<MessageId> = HashSet::new();
+        for reading in members.iter().map(|index| &readings[*index]) {
+            let exceptions =
+                reading.exceptions.iter().chain(refused.get(&reading.message).into_iter().flatten());
+            for exception in exceptions {
+                unit.exceptions.push(exception.clone());
                 troubled.insert(reading.message);
             }
-        } else {
-            let wait = SignedDuration::try_from(world.config.intake.wait).unwrap_or(SignedDuration::MAX);
-            let deadline = now.checked_add(wait).unwrap_or(Timestamp::MAX);
-            unit.waiting.push(Waiting { fact: fact.clone(), refs: place.candidates.clone(), deadline });
         }
-    }
-    for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
-        for record in reading.heard.iter().filter_map(|entity| records.get(entity)) {
-            if states(record, reading.message) {
-                told.entry(&record.id).or_default().messages.insert(reading.message);
+        for place in places {
+            let reading = &readings[place.reading];
+            let fact = &reading.facts[place.fact];
+            if let Some(text) = &place.contradiction {
+                unit.exceptions.push(contradiction(reading, text.clone(), now));
+                troubled.insert(reading.message);
+            } else if let Some(entity) = &place.entity {
+                let (told, _) = entities.entry(entity.clone()).or_default();
+                told.messages.insert(reading.message);
+                told.client = told.client.clone().or_else(|| reading.client.clone());
+                if !only_wakes(&fact.body) {
+                    told.hear(fact.clone());
+                }
+                told.links.extend(place.links.iter().cloned());
+            } else if place.candidates.is_empty() {
+                if let Some(exception) = nobody(reading, fact, now) {
+                    unit.exceptions.push(exception);
+                    troubled.insert(reading.message);
+                }
+            } else {
+                let wait = SignedDuration::try_from(world.config.intake.wait).unwrap_or(SignedDuration::MAX);
+                let deadline = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+                unit.waiting.push(Waiting { fact: fact.clone(), refs: place.candidates.clone(), deadline });
             }
         }
-    }
-    for (entity, told) in told {
-        let Some(record) = records.get(entity) else { continue };
-        let again = members.iter().filter_map(|index| readings[*index].as_ref());
-        let again: Vec<&Reading> = again.filter(|reading| reading.heard.contains(entity)).collect();
-        let Ok((write, mails, exception)) = fold(world, record, reserved.get(entity), told, now) else {
-            lacking.push(entity.clone());
-            continue;
-        };
-        if let Some(write) = write.as_ref().filter(|write| !write.superseded.is_empty()) {
-            strays.extend(again.iter().filter_map(|reading| remap::strays(record, write, reading, now)));
+        for reading in members.iter().map(|index| &readings[*index]) {
+            for record in reading.heard.iter().filter_map(|entity| batch.records.get(entity)) {
+                if states(record, reading.message) {
+                    entities.entry(record.id.clone()).or_default().0.messages.insert(reading.message);
+                }
+            }
         }
-        unit.exceptions.extend(exception);
-        unit.entities.extend(write);
-        unit.mail.extend(
-            mails.into_iter().map(|(to, client, header, body)| mail(&to, &client, header, body, now)),
-        );
+        Self { members, unit, troubled, entities }
     }
-    if !lacking.is_empty() {
-        return Err(lacking);
+
+    /// Works out what becomes of each entity.
+    async fn fold(&mut self, batch: &mut Batch<'_>, asking: bool) -> Result<(), StoreError> {
+        for (entity, (told, folded)) in &mut self.entities {
+            *folded = batch.fold(entity, told, asking).await?;
+        }
+        Ok(())
     }
-    for reading in members.iter().filter_map(|index| readings[*index].as_ref()) {
-        let state =
-            if troubled.contains(&reading.message) { MessageState::Excepted } else { MessageState::Done };
-        unit.messages.push((reading.message, state));
-        unit.resolve_messages.push(reading.message);
+
+    /// Takes in another one.
+    pub(super) fn join(&mut self, other: Self) {
+        self.members.extend(other.members);
+        self.troubled.extend(other.troubled);
+        self.unit.exceptions.extend(other.unit.exceptions);
+        self.unit.waiting.extend(other.unit.waiting);
+        self.entities.extend(other.entities);
     }
-    Ok(Assembled { unit, strays })
+
+    /// The unit that does it all. `group` are its readings.
+    fn finish(mut self, batch: &Batch<'_>, group: &[Reading]) -> Assembled {
+        let mut strays = Vec::new();
+        for (entity, (_, folded)) in self.entities {
+            let Some(Folded { write, mails, broken }) = folded else { continue };
+            let again = group.iter().filter(|reading| reading.heard.contains(&entity));
+            if let Some(record) = batch.records.get(&entity)
+                && let Some(write) = write.as_ref().filter(|write| !write.superseded.is_empty())
+            {
+                strays.extend(again.filter_map(|reading| remap::strays(record, write, reading, batch.now)));
+            }
+            self.unit.exceptions.extend(broken);
+            self.unit.entities.extend(write);
+            self.unit.mail.extend(mails.iter().map(|one| mail(one, batch.now)));
+        }
+        for reading in group {
+            let troubled = self.troubled.contains(&reading.message);
+            let state = if troubled { MessageState::Excepted } else { MessageState::Done };
+            self.unit.messages.push((reading.message, state));
+            self.unit.resolve_messages.push(reading.message);
+        }
+        Assembled { unit: self.unit, strays }
+    }
 }
 
 /// Whether the entity has facts in force that came in `message`.
@@ -445,8 +552,8 @@ fn nobody(reading: &Reading, fact: &Fact, now: Timestamp) -> Option<Exception> {
 /// Name of the header in which a message to ourselves carries the client of an entity that may not exist yet.
 pub(super) const CLIENT: &str = "client";
 
-fn mail(to: &EntityId, client: &ClientId, header: Header, body: Body, now: Timestamp) -> NewMessage {
-    let fact = Fact::ours(header, body, now, MessageId::default());
+fn mail(mail: &Mail, now: Timestamp) -> NewMessage {
+    let Mail { to, client, fact } = mail;
     let account = AccountId::from(OURS);
     NewMessage {
         shard: ports::shard(&account, to.as_str()),
@@ -456,12 +563,9 @@ fn mail(to: &EntityId, client: &ClientId, header: Header, body: Body, now: Times
         mapping: String::new(),
         event_id: None,
         headers: vec![(CLIENT.to_owned(), client.0.clone())],
-        body: Bytes::from(serde_json::to_vec(&fact).unwrap_or_default()),
+        body: Bytes::from(serde_json::to_vec(fact).unwrap_or_default()),
         received: now,
         priority: 0,
         context: Some(to.0.clone()),
     }
 }
-
-/// What a group of messages writes to one entity.
-pub(super) type Folded = (Option<EntityWrite>, Vec<(EntityId, ClientId, Header, Body)>, Option<Exception>);

@@ -7,9 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::assemble::Folded;
 use crate::apply::{self, StockKey};
-use crate::canonical::order::Contact;
+use crate::canonical::fact::Header;
 use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, Intent,
@@ -26,10 +25,48 @@ pub(super) struct Told {
     pub(super) messages: BTreeSet<MessageId>,
     /// Whose it is, where the messages tell.
     pub(super) client: Option<ClientId>,
-    /// These facts.
+    /// These facts. What is written takes them away, and gives them back for another round.
     pub(super) facts: Vec<Fact>,
+    /// All that was ever among `facts`.
+    pub(super) stated: HashSet<FactId>,
     /// Under these names.
     pub(super) links: Vec<ExternalRef>,
+}
+
+impl Told {
+    /// Takes in another fact.
+    pub(super) fn hear(&mut self, fact: Fact) {
+        self.stated.insert(fact.id);
+        self.facts.push(fact);
+    }
+}
+
+/// What becomes of one entity.
+#[derive(Debug)]
+pub(super) struct Folded {
+    /// What is to be written.
+    pub(super) write: Option<EntityWrite>,
+    /// Facts of ours for other entities.
+    pub(super) mails: Vec<Mail>,
+    /// Why it cannot be worked on; nothing is written then.
+    pub(super) broken: Option<Exception>,
+}
+
+/// A fact of ours for another entity.
+#[derive(Debug)]
+pub(super) struct Mail {
+    /// Whose it is.
+    pub(super) to: EntityId,
+    /// The client of both.
+    pub(super) client: ClientId,
+    /// What it says.
+    pub(super) fact: Fact,
+}
+
+impl Mail {
+    fn of((to, header, body): (EntityId, Header, Body), client: &ClientId, now: Timestamp) -> Self {
+        Self { to, client: client.clone(), fact: Fact::ours(header, body, now, MessageId::default()) }
+    }
 }
 
 /// Reservations of a stock, as stored.
@@ -44,24 +81,31 @@ pub(super) struct Reservations {
 /// More must be read before this can be decided: all reservations of the stock.
 pub(super) struct Others;
 
-/// Applies what was told to the stored entity.
+/// Applies what was told to the stored entity, which stays as it is. With `asking`, an order that asks stock is not planned
+/// any further until it is known what stock answers: then nothing but its questions is given.
 pub(super) fn fold(
     world: &World,
-    record: &EntityRecord,
+    record: &mut EntityRecord,
     reservations: Option<&Reservations>,
-    told: Told,
-    now: Timestamp,
+    told: &mut Told,
+    (now, asking): (Timestamp, bool),
 ) -> Result<Folded, Others> {
     match record.id.kind() {
-        EntityKind::Order => Ok(fold_order(world, record, told, now)),
+        EntityKind::Order => Ok(fold_order(world, record, told, now, asking)),
         EntityKind::Stock => fold_stock(world, record, reservations.ok_or(Others)?, told, now),
     }
 }
 
-fn fold_order(world: &World, record: &EntityRecord, told: Told, now: Timestamp) -> Folded {
+fn fold_order(
+    world: &World,
+    record: &mut EntityRecord,
+    told: &mut Told,
+    now: Timestamp,
+    asking: bool,
+) -> Folded {
     let before: Option<Order> = match stored(record) {
         Ok(before) => before,
-        Err(error) => return broken(record, &told, &error, now),
+        Err(error) => return broken(record, told, &error, now),
     };
     let creator = told.facts.iter().chain(&record.facts).find(|fact| matches!(fact.body, Body::Placed(_)));
     let Some((client, storefront)) = before
@@ -69,45 +113,67 @@ fn fold_order(world: &World, record: &EntityRecord, told: Told, now: Timestamp) 
         .map(|order| (order.client.clone(), order.storefront.clone()))
         .or_else(|| Some((told.client.clone()?, creator?.account.clone())))
     else {
-        return broken(record, &told, "no fact of a storefront creates this order", now);
+        return broken(record, told, "no fact of a storefront creates this order", now);
     };
-    let (facts, new, superseded) = merge(record, &told);
-    let order = apply::project_order(&record.id, &client, &storefront, &facts, &record.intents);
-    let plan = match world.config.flow_of(&client) {
-        Some(flow) => plan::plan_order(&OrderCase {
-            order: &order,
-            before: before.as_ref(),
-            facts: &facts,
-            new: &new,
-            intents: &record.intents,
-            config: &world.config,
-            flow,
-            now,
-        }),
+    let superseded = superseded(record, told);
+    let kept: Option<Vec<Fact>> = (!superseded.is_empty()).then(|| {
+        let stored = std::mem::take(&mut record.facts);
+        record.facts = stored.iter().filter(|fact| !superseded.contains(&fact.id)).cloned().collect();
+        stored
+    });
+    let known = merge(record, told);
+    let facts = &record.facts;
+    let order = apply::project_order(&record.id, &client, &storefront, facts, &record.intents);
+    let flow = world.config.flow_of(&client);
+    let case = flow.map(|flow| OrderCase {
+        order: &order,
+        before: before.as_ref(),
+        facts,
+        new: &facts[known..],
+        intents: &record.intents,
+        config: &world.config,
+        flow,
+        now,
+    });
+    let asks = case.as_ref().filter(|_| asking).map(plan::order_asks).unwrap_or_default();
+    if !asks.is_empty() {
+        told.facts = record.facts.split_off(known);
+        if let Some(stored) = kept {
+            record.facts = stored;
+        }
+        let mails = asks.into_iter().map(|one| Mail::of(one, &client, now)).collect();
+        return Folded { write: None, mails, broken: None };
+    }
+    let plan = match &case {
+        Some(case) => plan::plan_order(case),
         None => {
             Plan { exceptions: vec![no_flow(&record.id, &client, &storefront, now)], ..Plan::nothing(order) }
         }
     };
+    let new = record.facts.split_off(known);
+    if let Some(stored) = kept {
+        record.facts = stored;
+    }
     let index = order_index(&plan.state);
-    let mails = plan
-        .mails
-        .iter()
-        .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
-    let mails = mails.collect();
-    let write = written(record, client.clone(), index, &plan, new, superseded, told.links);
-    (Some(apart(write, &plan.state.contact)), mails, None)
+    // What is personal stands apart from the rest of the state.
+    let contact = Json::of(&plan.state.contact);
+    let personal = json!({ "contact": plan.state.contact });
+    let (write, mails) = written(record, client, index, plan, new, told, now);
+    let write =
+        EntityWrite { state: write.state.without("contact", &contact), personal, superseded, ..write };
+    Folded { write: Some(write), mails, broken: None }
 }
 
 fn fold_stock(
     world: &World,
     record: &EntityRecord,
     reservations: &Reservations,
-    told: Told,
+    told: &mut Told,
     now: Timestamp,
 ) -> Result<Folded, Others> {
     let mut before: Option<Stock> = match stored(record) {
         Ok(before) => before,
-        Err(error) => return Ok(broken(record, &told, &error, now)),
+        Err(error) => return Ok(broken(record, told, &error, now)),
     };
     if let Some(stock) = &mut before {
         // What stands inside of the state was written by an earlier version, and last.
@@ -117,7 +183,7 @@ fn fold_stock(
     }
     let Some(client) = before.as_ref().map(|stock| stock.client.clone()).or_else(|| told.client.clone())
     else {
-        return Ok(broken(record, &told, "nobody knows whose stock this is", now));
+        return Ok(broken(record, told, "nobody knows whose stock this is", now));
     };
     let key = before
         .as_ref()
@@ -132,14 +198,16 @@ fn fold_stock(
                 .find_map(|fact| apply::stock_key(&fact.account, &fact.body, &client, &world.config))
         });
     let Some(key) = key else {
-        return Ok(broken(record, &told, "nobody knows of which SKU this stock is", now));
+        return Ok(broken(record, told, "nobody knows of which SKU this stock is", now));
     };
     let mut stock = before.clone();
     for fact in &told.facts {
         let each = apply::stock_each(&fact.account, &fact.body, &client, &world.config);
         stock = Some(apply::apply_stock(stock, &key, each, fact));
     }
-    let Some(stock) = stock else { return Ok((None, Vec::new(), None)) };
+    let Some(stock) = stock else {
+        return Ok(Folded { write: None, mails: Vec::new(), broken: None });
+    };
     let plan = match world.config.flow_of(&client) {
         Some(flow) => {
             let case =
@@ -162,14 +230,10 @@ fn fold_stock(
         words: plan.state.sku.clone(),
         ..EntityIndex::default()
     };
-    let mails = plan
-        .mails
-        .iter()
-        .map(|(to, header, body)| (to.clone(), client.clone(), header.clone(), body.clone()));
-    let mails = mails.collect();
     let reservations = changed(&reservations.stored, &plan.state.orders);
-    let write = written(record, client.clone(), index, &plan, told.facts, Vec::new(), told.links);
-    Ok((Some(EntityWrite { reservations, ..write }), mails, None))
+    let new = std::mem::take(&mut told.facts);
+    let (write, mails) = written(record, client, index, plan, new, told, now);
+    Ok(Folded { write: Some(EntityWrite { reservations, ..write }), mails, broken: None })
 }
 
 /// What became of reservations: those that differ from what is stored, and those that are no more.
@@ -184,45 +248,41 @@ fn changed(
         .collect()
 }
 
-/// The stored facts with the told ones; those that are new; and stored ones that a message mapped anew no longer states.
-fn merge(record: &EntityRecord, told: &Told) -> (Vec<Fact>, Vec<Fact>, Vec<FactId>) {
-    let stated: HashSet<FactId> = told.facts.iter().map(|fact| fact.id).collect();
-    let superseded: Vec<FactId> = record
+/// Stored facts that a message mapped anew no longer states.
+fn superseded(record: &EntityRecord, told: &Told) -> Vec<FactId> {
+    let gone = record
         .facts
         .iter()
-        .filter(|fact| told.messages.contains(&fact.message) && !stated.contains(&fact.id))
-        .map(|fact| fact.id)
-        .collect();
-    let mut facts: Vec<Fact> =
-        record.facts.iter().filter(|fact| !superseded.contains(&fact.id)).cloned().collect();
-    let mut have: HashSet<FactId> = facts.iter().map(|fact| fact.id).collect();
-    let mut new = Vec::new();
-    for fact in &told.facts {
-        if have.insert(fact.id) {
-            new.push(fact.clone());
-        }
-    }
-    facts.extend(new.iter().cloned());
-    (facts, new, superseded)
+        .filter(|fact| told.messages.contains(&fact.message) && !told.stated.contains(&fact.id));
+    gone.map(|fact| fact.id).collect()
+}
+
+/// Puts the told facts that are new behind the stored ones. Gives how many were stored.
+fn merge(record: &mut EntityRecord, told: &mut Told) -> usize {
+    let known = record.facts.len();
+    let mut have: HashSet<FactId> = record.facts.iter().map(|fact| fact.id).collect();
+    record.facts.extend(told.facts.drain(..).filter(|fact| have.insert(fact.id)));
+    known
 }
 
 fn written<S: Serialize>(
     record: &EntityRecord,
     client: ClientId,
     index: EntityIndex,
-    plan: &Plan<S>,
+    plan: Plan<S>,
     facts: Vec<Fact>,
-    superseded: Vec<FactId>,
-    links: Vec<ExternalRef>,
-) -> EntityWrite {
-    let mut intents: Vec<Intent> = plan.intents.clone();
+    told: &Told,
+    now: Timestamp,
+) -> (EntityWrite, Vec<Mail>) {
+    let mut intents: Vec<Intent> = plan.intents;
     for intent in &record.intents {
         if plan.withdraw.contains(&intent.id) {
             intents.push(Intent { state: IntentState::Withdrawn, ..intent.clone() });
         }
     }
-    let links: BTreeSet<ExternalRef> = links.into_iter().collect();
-    EntityWrite {
+    let mails = plan.mails.into_iter().map(|one| Mail::of(one, &client, now)).collect();
+    let links: BTreeSet<ExternalRef> = told.links.iter().cloned().collect();
+    let write = EntityWrite {
         id: record.id.clone(),
         expected: record.version,
         client,
@@ -230,20 +290,16 @@ fn written<S: Serialize>(
         state: Json::of(&plan.state),
         reservations: Vec::new(),
         personal: Value::Null,
+        heard: Some(told.messages.iter().copied().collect()),
         facts,
-        superseded,
+        superseded: Vec::new(),
         refs: links.into_iter().collect(),
         intents,
-        exceptions: Some(plan.exceptions.clone()),
-        timers: plan.timers.clone(),
-        events: plan.events.clone(),
-    }
-}
-
-/// What is personal stands apart from the rest of the state.
-fn apart(write: EntityWrite, contact: &Contact) -> EntityWrite {
-    let state = write.state.without("contact", &Json::of(contact));
-    EntityWrite { state, personal: json!({ "contact": contact }), ..write }
+        exceptions: Some(plan.exceptions),
+        timers: plan.timers,
+        events: plan.events,
+    };
+    (write, mails)
 }
 
 fn order_index(order: &Order) -> EntityIndex {
@@ -290,7 +346,7 @@ fn broken(record: &EntityRecord, told: &Told, text: &str, now: Timestamp) -> Fol
         resolved: None,
         resolution: None,
     };
-    (None, Vec::new(), Some(exception))
+    Folded { write: None, mails: Vec::new(), broken: Some(exception) }
 }
 
 fn no_flow(id: &EntityId, client: &ClientId, storefront: &AccountId, now: Timestamp) -> Exception {

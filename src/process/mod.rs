@@ -6,6 +6,7 @@
 
 mod assemble;
 mod entity;
+mod follow;
 mod read;
 mod remap;
 
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 
 use crate::canonical::MessageId;
 use crate::config::world::World;
@@ -40,6 +42,9 @@ pub struct Worker {
     pub world: Arc<ArcSwap<World>>,
     /// What waits, by account.
     pub backlog: Arc<Backlog>,
+    /// Whose turn it is to work on stock, for a process that works on its store alone: what follows for stock then
+    /// belongs to the unit from which it follows. Without, it goes out as messages to ourselves.
+    pub stocks: Option<Arc<Mutex<()>>>,
 }
 
 impl Worker {
@@ -70,15 +75,22 @@ impl Worker {
         let mut settled = 0;
         let mut refused: HashMap<MessageId, Vec<Exception>> = HashMap::new();
         let mut forced = HashSet::new();
+        // Where anything comes in the way, small units are made that stand for themselves.
+        let mut stocks = self.stocks.as_deref();
         for _ in 0..RACES {
             if open.is_empty() {
                 break;
             }
             let now = self.clock.now();
-            let assembled = assemble::assemble(&world, self.store.as_ref(), open, &refused, now).await?;
+            let whole = stocks.take();
+            let (assembled, turn) =
+                assemble::assemble(&world, self.store.as_ref(), open, &refused, now, whole).await?;
             let mut again = Vec::new();
             let (mut units, mut readings) = (Vec::new(), Vec::new());
-            for (assembled, group) in assembled {
+            for (mut assembled, group) in assembled {
+                if !self.bus.heard() {
+                    assembled.unit.entities.iter_mut().for_each(|write| write.events.clear());
+                }
                 let strays = remap::unwanted(self.store.as_ref(), assembled.strays, &mut forced).await?;
                 if strays.is_empty() {
                     units.push(assembled.unit);
@@ -90,7 +102,11 @@ impl Worker {
                     again.extend(group);
                 }
             }
-            let committed = self.store.commit(units).await?;
+            let committed = match self.store.commit(units).await {
+                Err(_) if whole.is_some() => vec![Committed::Conflict; readings.len()],
+                committed => committed?,
+            };
+            drop(turn);
             for (outcome, group) in committed.into_iter().zip(readings) {
                 match outcome {
                     Committed::Done { hints } => {
@@ -103,6 +119,7 @@ impl Worker {
                         outbound.extend(hints);
                     }
                     Committed::Conflict => again.extend(group),
+                    Committed::LinkConflict { .. } if whole.is_some() => again.extend(group),
                     Committed::LinkConflict { name, holder } => {
                         assemble::refuse_link(&group, &name, &holder, now, &mut refused);
                         again.extend(group);

@@ -72,7 +72,7 @@ pub async fn remapped(
         let records = store.load(&reading.heard).await?;
         records.into_iter().map(|record| (record.id.clone(), record)).collect()
     };
-    let assembled = assemble::assemble(world, store, vec![reading], &HashMap::new(), now).await?;
+    let (assembled, _) = assemble::assemble(world, store, vec![reading], &HashMap::new(), now, None).await?;
     for (assembled, _) in assembled {
         out.strays.extend(assembled.strays.into_iter().map(|(_, exception)| exception.message));
         for write in assembled.unit.entities {

@@ -321,6 +321,7 @@ impl Bench {
             reservations: Vec::new(),
             personal: Value::Null,
             facts: Vec::new(),
+            heard: None,
             superseded: Vec::new(),
             refs: Vec::new(),
             intents,

@@ -373,6 +373,7 @@ async fn know(bench: &Bench, id: &str) {
         reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),
+        heard: None,
         superseded: Vec::new(),
         refs: vec![ExternalRef::of_account(&account, "order", id)],
         intents: Vec::new(),

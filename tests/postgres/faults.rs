@@ -61,6 +61,7 @@ fn write(key: &str, expected: i64) -> EntityWrite {
         reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),
+        heard: None,
         superseded: Vec::new(),
         refs: vec![name(key)],
         intents: Vec::new(),

@@ -147,6 +147,8 @@ pub struct Stage {
     pub deliver: bool,
     /// Whether the daemon looks up everything before it creates it, as after a restore from backup.
     pub careful: bool,
+    /// The process works on its store alone, and what follows for stock belongs to the unit from which it follows.
+    pub alone: bool,
     /// The webhooks that were delivered so far.
     pub heard: Vec<Delivery>,
 }
@@ -175,6 +177,7 @@ impl Stage {
             hints_lost: Arc::default(),
             deliver: true,
             careful: false,
+            alone: seed.is_multiple_of(2),
             heard: Vec::new(),
         }
     }
@@ -207,6 +210,7 @@ impl Stage {
             clock: clock.clone(),
             world: self.generation.clone(),
             backlog: backlog.clone(),
+            stocks: self.alone.then(Arc::default),
         };
         let intake = Intake {
             store: store.clone(),

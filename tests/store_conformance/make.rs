@@ -95,6 +95,7 @@ pub fn write(order: &str, expected: i64) -> EntityWrite {
         reservations: Vec::new(),
         personal: Value::Null,
         facts: Vec::new(),
+        heard: None,
         superseded: Vec::new(),
         refs: Vec::new(),
         intents: Vec::new(),

@@ -124,6 +124,7 @@ impl House {
             reservations: Vec::new(),
             personal: json!({ "contact": contact }),
             facts,
+            heard: None,
             superseded: Vec::new(),
             refs,
             intents,

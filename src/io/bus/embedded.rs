@@ -48,7 +48,7 @@ impl Bus for EmbeddedBus {
     }
 
     async fn publish(&self, event: &Event) -> Result<(), BusError> {
-        // Nobody listening is no failure: whoever listens later reads the store.
+        // Nobody listening is no failure: whoever listens later reads what has become of the orders.
         let _listeners = self.events.send(event.clone());
         Ok(())
     }
@@ -63,6 +63,10 @@ impl Bus for EmbeddedBus {
     async fn received(&self) -> Option<Received> {
         self.closed.cancelled().await;
         None
+    }
+
+    fn heard(&self) -> bool {
+        self.events.receiver_count() > 0
     }
 
     fn listen(&self) -> BoxStream<'static, Event> {

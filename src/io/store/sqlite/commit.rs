@@ -194,9 +194,11 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
         .filter(|(_, standing)| standing.origin != Origin::Fact)
         .map(|((id, _), _)| *id)
         .collect();
-    let mut erased = false;
+    let mut erased: Vec<&EntityWrite> = Vec::new();
     for ((write, packed), row) in unit.entities.iter().zip(&ready.entities).zip(stored) {
-        erased |= step!(self::write(tx, unit, write, packed, row, &raw, &mut due));
+        if step!(self::write(tx, unit, write, packed, row, &raw, &mut due)) {
+            erased.push(write);
+        }
     }
     for cause in &unit.resolve_causes {
         exceptions::resolve_cause(tx, cause, unit.at, &unit.by)?;
@@ -211,7 +213,7 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
     for ((id, state), standing) in unit.messages.iter().zip(&standings) {
         let generation = (!unit.generation.is_empty()).then_some(unit.generation.as_str());
         intake::set_state(tx, *id, standing, *state, generation)?;
-        if erased && *state == MessageState::Done {
+        if *state == MessageState::Done && erased.iter().any(|write| write.heard_from(*id)) {
             tx.run(DROP_BODY, params![id.0])?;
         }
     }
@@ -274,7 +276,7 @@ fn write(
     for (fact, (plain, personal)) in write.facts.iter().zip(&packed.facts) {
         insert_fact(tx, num, fresh, fact, plain, personal.as_ref().filter(|_| !erased))?;
     }
-    for message in raw {
+    for message in raw.iter().filter(|message| write.heard_from(**message)) {
         tx.run(TOUCH, params![num, message.0])?;
     }
     // Facts that waited for their subject come by themselves, long after their message. Those of our own are all that is

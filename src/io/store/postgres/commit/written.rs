@@ -210,9 +210,11 @@ impl Written {
             .map(|(id, _)| *id)
             .filter(|id| known.messages.get(&id.0).is_some_and(|standing| standing.origin != Origin::Fact))
             .collect();
-        let mut erased = false;
+        let mut erased: Vec<&EntityWrite> = Vec::new();
         for write in in_order(unit) {
-            erased |= self.write(tx, unit, write, &raw, known, &mut due)?;
+            if self.write(tx, unit, write, &raw, known, &mut due)? {
+                erased.push(write);
+            }
         }
         for link in self.linked.iter_mut().filter(|link| link.unit == usize::MAX) {
             link.unit = number;
@@ -240,6 +242,7 @@ impl Written {
                 }
                 standing.tally(tx, *state);
                 // Facts of our own leave no body behind: the fact itself is stored.
+                let erased = erased.iter().any(|write| write.heard_from(*id));
                 if *state == MessageState::Done && (erased || standing.origin == Origin::Fact) {
                     self.bodies.push(id.0);
                 }
@@ -284,7 +287,8 @@ impl Written {
         // is kept of theirs.
         let here = |id: MessageId| unit.messages.iter().any(|(known, _)| *known == id);
         let late = write.facts.iter().map(|fact| fact.message).filter(|id| id.0 > 0 && !here(*id));
-        for message in raw.iter().copied().chain(late) {
+        let raw = raw.iter().copied().filter(|id| write.heard_from(*id));
+        for message in raw.chain(late) {
             self.touched.one.push(num);
             self.touched.other.push(message.0);
         }
