@@ -305,7 +305,7 @@ fn answers_in_xml_and_forms_are_read_alike() {
     let token = auth::read_token(&manifest.auth, &form).unwrap();
     assert_eq!(token.access.expose_secret(), "t1");
     assert_eq!(token.refresh.unwrap().expose_secret(), "r/2");
-    assert_eq!(token.expires, Some(Duration::from_secs(60)));
+    assert_eq!(token.expires, Some(Duration::from_mins(1)));
 }
 
 #[test]

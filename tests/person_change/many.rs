@@ -10,6 +10,7 @@ use crate::workshop::{ORDER, Workshop};
 const WAITING: usize = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "how many wait is told by the environment")]
 async fn all_that_waited_for_one_word_go_on() {
     let count =
         std::env::var("CROSSDOCK_WAITING").ok().and_then(|count| count.parse().ok()).unwrap_or(WAITING);
