@@ -47,7 +47,8 @@ pub fn scene(index: usize) -> Scene {
             scene("partial shipments", OrderSpec { lines, parcels: 2, ..plain }, Then::Nothing)
         }
         3 => {
-            let order = OrderSpec { expect: Expect::CancelledInTime, ship_after: Some(60_000), ..plain };
+            // However late the store's word comes (a lost webhook, a node that is down), the warehouse has not packed yet.
+            let order = OrderSpec { expect: Expect::CancelledInTime, ship_after: Some(600_000), ..plain };
             scene("cancelled in time", order, Then::Cancel(Duration::from_secs(2)))
         }
         4 => {
