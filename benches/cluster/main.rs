@@ -5,7 +5,7 @@
 //! own, on the disk and not in memory, and ends them. Everything shares the machine and its cores with what posts the
 //! webhooks: figures of one run compare, those of different machines and times do not.
 //!
-//! `CROSSDOCK_BENCH_ORDERS` sets how many orders each side gets.
+//! `CROSSDOCK_BENCH_ORDERS` sets how many orders each side gets, `CROSSDOCK` names another program than the one just built.
 
 #![expect(
     clippy::unwrap_used,
@@ -48,8 +48,7 @@ fn main() {
 }
 
 async fn measure() {
-    let given = std::env::vars().find(|(name, _)| name == "CROSSDOCK_BENCH_ORDERS");
-    let orders: u64 = given.and_then(|(_, value)| value.parse().ok()).unwrap_or(10_000);
+    let orders: u64 = given("CROSSDOCK_BENCH_ORDERS").and_then(|value| value.parse().ok()).unwrap_or(10_000);
     let body = Arc::new(body());
     println!("{orders} orders of {} bytes each way", body.len());
 
@@ -86,6 +85,10 @@ async fn measure() {
         "{}",
         json!({ "orders": orders, "bare_publish_per_s": published.round(), "bare_insert_per_s": inserted.round(), "sides": sides })
     );
+}
+
+fn given(name: &str) -> Option<String> {
+    std::env::vars().find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
 fn row(name: &str, rate: f64, published: f64, inserted: Option<f64>) {
@@ -173,7 +176,8 @@ fn per_second(count: u64, begun: Instant) -> f64 {
 
 /// What `crossdock bench` reports of daemons of its own.
 fn daemon(orders: u64, nodes: u32, servers: Option<(&str, &str)>) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crossdock"));
+    let program = given("CROSSDOCK").unwrap_or_else(|| env!("CARGO_BIN_EXE_crossdock").to_owned());
+    let mut command = Command::new(program);
     command.args([
         "bench",
         "--json",

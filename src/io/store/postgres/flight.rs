@@ -56,7 +56,7 @@ pub(super) enum Step {
         at: Timestamp,
     },
     /// It ends.
-    Settle(Settled),
+    Settle(Box<Settled>),
 }
 
 impl Step {

@@ -123,7 +123,8 @@ impl Groups {
 
     /// Ends attempts.
     pub(super) async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError> {
-        let stepped = self.fly(settled.into_iter().map(Step::Settle).collect()).await?;
+        let stepped =
+            self.fly(settled.into_iter().map(|settled| Step::Settle(Box::new(settled))).collect()).await?;
         let shards: BTreeSet<u16> = stepped.into_iter().flat_map(|stepped| stepped.shards).collect();
         Ok(shards.into_iter().map(|shard| Hint::Inbound { shard }).collect())
     }

@@ -102,7 +102,9 @@ pub(super) async fn tell(tx: &Tx, messages: &[&NewMessage]) -> Result<(), Fault>
     let mut batch = Batch::default();
     batch.add(INSERT, columns(messages, vec![None; messages.len()])?);
     tx.at_last(batch);
-    messages.iter().for_each(|message| counted_in(tx, message));
+    for message in messages {
+        counted_in(tx, message);
+    }
     Ok(())
 }
 

@@ -297,8 +297,8 @@ impl Tx {
         let statement = client.prepare_cached(sql).await?;
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(as_sql).collect();
         let begin = OptionFuture::from(self.opens().then(|| client.batch_execute(BEGIN)));
-        let (begun, done) = join(begin, client.execute(&statement, &values)).await;
-        begun.transpose()?;
+        let (opened, done) = join(begin, client.execute(&statement, &values)).await;
+        opened.transpose()?;
         Ok(done?)
     }
 
@@ -310,8 +310,8 @@ impl Tx {
         // Only so many: futures beyond that are not begun in their order.
         for (statements, asked) in statements.chunks(IN_ORDER).zip(batch.list.chunks(IN_ORDER)) {
             let begin = OptionFuture::from(self.opens().then(|| client.batch_execute(BEGIN)));
-            let (begun, answered) = join(begin, join_all(queries(client, statements, asked))).await;
-            begun.transpose()?;
+            let (opened, answered) = join(begin, join_all(queries(client, statements, asked))).await;
+            opened.transpose()?;
             // The first failure in their order is the cause of those behind it.
             for answer in answered {
                 answers.push(answer?);
@@ -342,12 +342,12 @@ impl Tx {
         let statements = prepare(client, &last).await?;
         let begin = OptionFuture::from(self.opens().then(|| client.batch_execute(BEGIN)));
         let asked = join_all(queries(client, &statements, &last.list));
-        let (begun, answered, ended) = join3(begin, asked, client.batch_execute(COMMIT)).await;
+        let (opened, answered, ended) = join3(begin, asked, client.batch_execute(COMMIT)).await;
         if ended.is_ok() {
             // Also after a failure: the end has then undone everything.
             *lock(&self.state) = State::Single;
         }
-        begun.transpose()?;
+        opened.transpose()?;
         for answer in answered {
             answer?;
         }
