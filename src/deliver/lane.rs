@@ -77,6 +77,17 @@ enum Work {
     Reconcile { poll: String },
 }
 
+/// What is due and not started.
+#[derive(Default)]
+struct Ahead {
+    /// As it was when the store told of it. What has become of it since then is found out when it is frozen.
+    due: Vec<DueIntent>,
+    /// When that was.
+    looked: Option<Timestamp>,
+    /// More may have become due since.
+    news: bool,
+}
+
 /// The lane of one account.
 pub struct Lane {
     shared: Arc<Shared>,
@@ -88,12 +99,7 @@ pub struct Lane {
     entities: HashSet<String>,
     /// Intents that are left alone for a moment.
     skip: HashMap<IntentId, Timestamp>,
-    /// Intents that are due and not started, as they were when the store told of them; and when that was. What has become
-    /// of one since then is found out when it is frozen.
-    ahead: Vec<DueIntent>,
-    looked: Option<Timestamp>,
-    /// More may have become due since.
-    news: bool,
+    ahead: Ahead,
     polls: BTreeMap<String, Track>,
     /// Things to read again that are known of, and whether there may be more.
     asks: VecDeque<reread::Ask>,
@@ -141,9 +147,7 @@ impl Lane {
             busy: HashSet::new(),
             entities: HashSet::new(),
             skip: HashMap::new(),
-            ahead: Vec::new(),
-            looked: None,
-            news: true,
+            ahead: Ahead::default(),
             polls: BTreeMap::new(),
             asks: VecDeque::new(),
             look: true,
@@ -175,7 +179,7 @@ impl Lane {
         let mut did = 0;
         let mut next;
         self.look = true;
-        self.news = true;
+        self.ahead.news = true;
         loop {
             next = self.fill().await;
             if self.jobs.is_empty() {
@@ -196,7 +200,7 @@ impl Lane {
                 Either::Left((None, _)) => {}
                 Either::Right(_) => {
                     self.look = true;
-                    self.news = true;
+                    self.ahead.news = true;
                 }
             }
         }
@@ -284,24 +288,24 @@ impl Lane {
         now: Timestamp,
     ) -> Option<Timestamp> {
         self.skip.retain(|_, until| *until > now);
-        let within = |pause| self.looked.is_some_and(|at| now < later(at, pause));
+        let within = |pause| self.ahead.looked.is_some_and(|at| now < later(at, pause));
         let recent = within(LOOK) && !self.jobs.is_empty();
-        if self.ahead.is_empty() || (self.news && !recent) || !within(SOON) {
+        if self.ahead.due.is_empty() || (self.ahead.news && !recent) || !within(SOON) {
             let limit = *places + self.busy.len() + self.skip.len() + AHEAD;
-            self.ahead = match self.shared.deps.store.due(&self.shared.account, now, limit).await {
+            let due = match self.shared.deps.store.due(&self.shared.account, now, limit).await {
                 Ok(due) => due,
                 Err(error) => {
                     warn!(account = %self.shared.account, %error, "the store does not tell what is due");
                     return Some(later(now, SOON));
                 }
             };
-            (self.looked, self.news) = (Some(now), false);
+            self.ahead = Ahead { due, looked: Some(now), news: false };
         }
-        lock(&self.shared.status).waiting = u64::try_from(self.ahead.len()).unwrap_or(u64::MAX);
+        lock(&self.shared.status).waiting = u64::try_from(self.ahead.due.len()).unwrap_or(u64::MAX);
         let mut next = self.skip.values().min().copied();
         let mut limited: Option<Wait> = None;
         let mut left = Vec::new();
-        for due in std::mem::take(&mut self.ahead) {
+        for due in std::mem::take(&mut self.ahead.due) {
             if self.busy.contains(&due.intent.id) || self.skip.contains_key(&due.intent.id) {
                 continue;
             }
@@ -318,7 +322,7 @@ impl Lane {
                 }
             }
         }
-        self.ahead = left;
+        self.ahead.due = left;
         if let Some(wait) = &limited {
             let pause = Duration::try_from(wait.until.duration_since(now)).unwrap_or_default();
             count_wait(self.shared.account.as_str(), &wait.limit, pause);

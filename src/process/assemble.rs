@@ -93,15 +93,14 @@ pub(super) async fn assemble<'t>(
         if turn.is_none() {
             turn = Some(stocks.lock().await);
         }
-        drafts = match follow::follow(&mut batch, drafts).await? {
-            Some(drafts) => drafts,
-            None => {
-                let mut drafts = self::drafts(&batch, &readings, &places, refused);
-                for draft in &mut drafts {
-                    draft.fold(&mut batch, false).await?;
-                }
-                drafts
+        drafts = if let Some(drafts) = follow::follow(&mut batch, drafts).await? {
+            drafts
+        } else {
+            let mut drafts = self::drafts(&batch, &readings, &places, refused);
+            for draft in &mut drafts {
+                draft.fold(&mut batch, false).await?;
             }
+            drafts
         };
     }
     let mut slots: Vec<Option<Reading>> = readings.into_iter().map(Some).collect();

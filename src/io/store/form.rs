@@ -249,9 +249,8 @@ fn value_end(text: &[u8], at: usize) -> Option<usize> {
         match *text.get(end)? {
             b'"' => end = string_end(text, end)?,
             b'{' | b'[' => (depth, end) = (depth + 1, end + 1),
-            b'}' | b']' if depth == 0 => return Some(end),
+            b'}' | b']' | b',' if depth == 0 => return Some(end),
             b'}' | b']' => (depth, end) = (depth - 1, end + 1),
-            b',' if depth == 0 => return Some(end),
             _ => end += 1,
         }
     }
