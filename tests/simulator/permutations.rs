@@ -230,6 +230,7 @@ fn any_order_of_seven_messages_to_a_daemon_that_forgot_all_leaves_the_books_as_t
     let orders: Vec<Vec<usize>> =
         orders(messages.len()).into_iter().filter(|_| dice.below(8) == 0 || all).collect();
     assert!(orders.len() > 500);
+    println!("{} of 5040 orders", orders.len());
     each(orders.len(), |index| {
         let order = &orders[index];
         let mut stage = Stage::new(town::shared(), after.clone(), SEED, Vec::new(), 0);

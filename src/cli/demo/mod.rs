@@ -92,6 +92,16 @@ impl Daemon {
 /// How long the demo waits for both sides to agree before it says that they do not.
 const PATIENCE: Duration = Duration::from_mins(6);
 
+/// How it stood when both sides agreed, or when patience ended. The partners go on telling (a parcel moves for hours),
+/// so what is judged is this one moment, and not a later look.
+struct End {
+    placed: Vec<Placed>,
+    counts: Counts,
+    /// What is wrong by the partners' own books.
+    wrong: Vec<String>,
+    agreed: bool,
+}
+
 /// An order that was placed.
 struct Placed {
     id: u64,
@@ -143,11 +153,9 @@ impl Demo {
         say(format_args!("config    {}", path.display()));
 
         let begun = Instant::now();
-        let (placed, agreed) = self.watch(&server, &mut daemon).await?;
-        let counts = daemon.store().counts().await?;
-        let wrong = server.with(|world| world.ledger().check());
-        report(&server, &daemon, &counts, &placed, begun.elapsed()).await?;
-        let green = checks(&server, &counts, &wrong, agreed);
+        let end = self.watch(&server, &mut daemon).await?;
+        report(&server, &daemon, &end, begun.elapsed()).await?;
+        let green = checks(&server, &end);
         if self.stay {
             say("The console stays up; Ctrl-C ends it.");
             tokio::signal::ctrl_c().await?;
@@ -180,7 +188,7 @@ impl Demo {
     }
 
     /// Places the orders, lets people act, and waits until both sides agree.
-    async fn watch(&self, server: &Server, daemon: &mut Daemon) -> Result<(Vec<Placed>, bool), Failure> {
+    async fn watch(&self, server: &Server, daemon: &mut Daemon) -> Result<End, Failure> {
         let bar = ProgressBar::with_draw_target(
             Some(u64::try_from(self.orders)?),
             ProgressDrawTarget::stderr_with_hz(5),
@@ -228,13 +236,10 @@ impl Demo {
                 complain(format_args!("{:>4} s  {message}", begun.elapsed().as_secs()));
                 told = message;
             }
-            if acted && whole && wrong.is_empty() && open == 0 {
+            let agreed = acted && whole && wrong.is_empty() && open == 0;
+            if agreed || begun.elapsed() > PATIENCE {
                 bar.finish_and_clear();
-                return Ok((placed, true));
-            }
-            if begun.elapsed() > PATIENCE {
-                bar.finish_and_clear();
-                return Ok((placed, false));
+                return Ok(End { placed, counts, wrong, agreed });
             }
             if acted && !calm && begun.elapsed() > Duration::from_secs(45) {
                 // Chance strikes for ever; a check of both sides wants a moment of rest.
@@ -266,13 +271,8 @@ fn unsettled(counts: &Counts) -> usize {
     usize::try_from(pending.chain(open).sum::<u64>()).unwrap_or(usize::MAX)
 }
 
-async fn report(
-    server: &Server,
-    daemon: &Daemon,
-    counts: &Counts,
-    placed: &[Placed],
-    time: Duration,
-) -> Result<(), Failure> {
+async fn report(server: &Server, daemon: &Daemon, end: &End, time: Duration) -> Result<(), Failure> {
+    let End { placed, counts, .. } = end;
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for order in placed {
         *kinds.entry(order.title).or_default() += 1;
@@ -313,7 +313,8 @@ fn row(name: &str, value: &str) {
 }
 
 /// Compares both sides and says so; true when all is as it must be.
-fn checks(server: &Server, counts: &Counts, wrong: &[String], agreed: bool) -> bool {
+fn checks(server: &Server, end: &End) -> bool {
+    let End { counts, wrong, agreed, .. } = end;
     let ledger = server.with(|world| world.ledger());
     let sendable = |expect: Expect| matches!(expect, Expect::Ships | Expect::CancelledLate);
     let mut green = true;
@@ -353,8 +354,8 @@ fn checks(server: &Server, counts: &Counts, wrong: &[String], agreed: bool) -> b
     );
     check("every refund that was asked for was paid once", !wrong.iter().any(|text| text.contains("refund")));
     check("nothing lost, nothing twice, by the partners' own books", wrong.is_empty());
-    let waiting = unsettled(counts);
-    check("every message is applied or an exception, every command settled", waiting == 0 && agreed);
+    let settled = unsettled(counts) == 0;
+    check("every message is applied or an exception, every command settled", settled && *agreed);
     for text in wrong {
         say(format_args!("       {text}"));
     }
