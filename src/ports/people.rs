@@ -64,7 +64,7 @@ pub struct ExceptionQuery {
     pub resolved: bool,
     /// At most this many (default 100, at most 1000).
     pub limit: Option<u32>,
-    /// Only with larger numbers than this... older pages: numbers below this.
+    /// For older pages: only numbers below this.
     pub before: Option<i64>,
 }
 

@@ -86,7 +86,8 @@ pub trait Store: Send + Sync {
     async fn events(&self, limit: usize) -> Result<Vec<Event>, StoreError>;
     /// Forgets published events.
     async fn published(&self, ordinals: &[i64]) -> Result<(), StoreError>;
-    /// Deletes raw bodies received before `before`; identities stay. Gives how many.
+    /// Deletes raw bodies received before `before`, whose identities stay, and exceptions resolved before it; at most
+    /// `limit` of each. Gives how many.
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
     // --- delivery

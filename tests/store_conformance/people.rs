@@ -385,5 +385,13 @@ pub async fn old_bodies_are_pruned(place: Place) {
     let raised = open(&*store).await.remove(0);
     store.dismiss_exceptions(&[raised.id], at(2)).await.unwrap();
     assert_eq!(store.prune(at(1), 10).await.unwrap(), 1);
+    let everything = ExceptionQuery { resolved: true, ..ExceptionQuery::default() };
+    assert_eq!(store.exceptions(&everything).await.unwrap().len(), 1, "resolved at 2, forgotten after it");
+    let again = Unit { exceptions: vec![exception("y")], ..unit(vec![]) };
+    commit(&*store, again).await;
+    assert_eq!(store.prune(at(3), 10).await.unwrap(), 1, "the exception; the body left waits for a worker");
+    let left: Vec<String> =
+        store.exceptions(&everything).await.unwrap().into_iter().map(|exception| exception.cause).collect();
+    assert_eq!(left, ["y"], "what is open stays");
     assert_eq!(store.message(ids[2]).await.unwrap().unwrap().content.account, shop());
 }

@@ -30,6 +30,8 @@ statements! {
         WHERE b.received < $1 AND (m.state = 1 OR (m.state = 2 AND NOT EXISTS
             (SELECT 1 FROM exception x WHERE x.about = m.id AND x.about IS NOT NULL AND x.resolved IS NULL)))
         ORDER BY b.received LIMIT $2 FOR UPDATE OF b SKIP LOCKED)";
+    OLD_TROUBLE = "DELETE FROM exception WHERE id IN (SELECT id FROM exception
+        WHERE resolved < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)";
     NUM = "SELECT num FROM entity WHERE id = $1 FOR UPDATE";
     ERASE_STATE = "DELETE FROM personal WHERE entity = $1";
     ERASE_FACTS = "DELETE FROM personal_fact WHERE fact IN (SELECT n FROM fact WHERE entity = $1)";
@@ -119,9 +121,11 @@ pub(super) async fn unclaim(tx: &Tx, relay: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Deletes bodies of messages that nobody has to look at any more.
+/// Deletes bodies of messages that nobody has to look at any more, and exceptions resolved long ago.
 pub(super) async fn prune(tx: &Tx, before: Timestamp, limit: usize) -> Result<u64, Fault> {
-    tx.run(PRUNE, values![nanos(before), number(limit)]).await
+    let bodies = tx.run(PRUNE, values![nanos(before), number(limit)]).await?;
+    let trouble = tx.run(OLD_TROUBLE, values![nanos(before), number(limit)]).await?;
+    Ok(bodies + trouble)
 }
 
 /// Erases what is personal of an entity, and what partners said of it in their own words. Later facts about it lose theirs on the way in.

@@ -23,6 +23,8 @@ statements! {
             (SELECT 1 FROM exception x WHERE x.about = m.id AND x.about IS NOT NULL AND x.resolved IS NULL)))
         ORDER BY b.received LIMIT ?2";
     DROP_BODY = "DELETE FROM body WHERE message = ?1";
+    OLD_TROUBLE = "DELETE FROM exception WHERE id IN
+        (SELECT id FROM exception WHERE resolved < ?1 ORDER BY id LIMIT ?2)";
     NUM = "SELECT num FROM entity WHERE id = ?1";
     ERASE_STATE = "DELETE FROM personal WHERE entity = ?1";
     ERASE_FACTS = "DELETE FROM personal_fact WHERE fact IN (SELECT n FROM fact WHERE entity = ?1)";
@@ -97,7 +99,7 @@ pub(super) fn published(tx: &Tx<'_>, ordinals: &[i64]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Deletes bodies of messages that nobody has to look at any more.
+/// Deletes bodies of messages that nobody has to look at any more, and exceptions resolved long ago.
 pub(super) fn prune(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Result<u64, Fault> {
     let old: Vec<i64> = rows(tx.db, OLD_BODIES, params![nanos(before), number(limit)], |row| row.get(0))?;
     let mut many = 0;
@@ -105,7 +107,8 @@ pub(super) fn prune(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Result<u64,
         tx.run(DROP_BODY, params![message])?;
         many += 1;
     }
-    Ok(many)
+    let trouble = tx.run(OLD_TROUBLE, params![nanos(before), number(limit)])?;
+    Ok(many + u64::try_from(trouble).unwrap_or(u64::MAX))
 }
 
 /// Erases what is personal of an entity, and what partners said of it in their own words. Later facts about it lose theirs on the way in.
