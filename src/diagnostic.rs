@@ -14,6 +14,8 @@ pub enum Severity {
     Error,
     /// The file works, but probably not as meant.
     Warning,
+    /// Nothing is wrong; worth a look by someone who asks for it.
+    Hint,
 }
 
 /// One finding in one file.
@@ -94,9 +96,11 @@ impl fmt::Display for Diagnostic {
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
-        if self.severity == Severity::Warning {
-            f.write_str(": warning")?;
-        }
+        f.write_str(match self.severity {
+            Severity::Error => "",
+            Severity::Warning => ": warning",
+            Severity::Hint => ": hint",
+        })?;
         write!(f, ": {}", self.message)?;
         if let Some(help) = &self.help {
             write!(f, "; {help}")?;

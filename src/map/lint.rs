@@ -1,4 +1,5 @@
-//! `map lint`: what works, but probably not as meant. Each finding has a name, by which it can be left out.
+//! `map lint`: what works, but probably not as meant. Each finding has a name, by which it can be left out. Warnings should be
+//! mended; hints are for whoever asks: many a good mapping has paths that no test shows.
 
 use std::collections::BTreeSet;
 
@@ -25,13 +26,16 @@ pub const FINDINGS: [(&str, &str); 10] = [
     ("exclusive", "facts that exclude each other come from one message"),
     ("unreachable", "an alternative that is never reached"),
     ("kept-word", "a look-up lets unknown status words pass, or drops them"),
-    ("zone", "a time without an offset, and no zone here"),
+    ("zone", "a time without an offset, no zone here, and no test that gives the account one"),
     ("unit", "money that is a bare whole number has no unit"),
     ("unused", "a fragment or look-up table that nothing uses"),
     ("untested", "a fact or a field that no test shows"),
     ("path", "one of several paths of a field that no test shows"),
     ("forgetful", "an overlay does not remember the rules that it replaces"),
 ];
+
+/// Those that are hints only.
+pub const HINTS: [&str; 1] = ["path"];
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,7 +76,7 @@ pub fn lint(sources: &Sources, connector: &str, name: &str) -> Result<Vec<Findin
 
 fn one(run: &Run<'_>) -> Result<Vec<Finding>, Vec<Diagnostic>> {
     let loaded = run.load()?;
-    let mut lint = Lint { found: Vec::new() };
+    let mut lint = Lint { found: Vec::new(), zones: true };
     lint.unused(run, &loaded);
     lint.forgetful(run, &loaded);
     if run.suffix == ".in.toml" {
@@ -81,11 +85,14 @@ fn one(run: &Run<'_>) -> Result<Vec<Finding>, Vec<Diagnostic>> {
             lint.found.push(Finding { name: "warning", found: warning.clone() });
         }
         lint.exclusive(&loaded, &inbound.program);
+        let tests = tests(run, &loaded);
+        // A test that says the account's zone says with it that the account must have one.
+        lint.zones = tests.iter().all(|(_, ctx)| ctx.zone.is_none());
         for fact in &inbound.program.facts {
             lint.block(&fact.block);
         }
         lint.units(&inbound.program);
-        lint.untested(run, &loaded, &inbound);
+        lint.untested(run, &loaded, &inbound, &tests);
     } else {
         let outbound = super::Outbound::compile(run.sources, run.connector, run.name, run.overlays)?;
         for warning in outbound.warnings() {
@@ -98,14 +105,29 @@ fn one(run: &Run<'_>) -> Result<Vec<Finding>, Vec<Diagnostic>> {
     Ok(lint.found)
 }
 
+/// The bodies of the tests, each with what it says of the account.
+fn tests(run: &Run<'_>, loaded: &Loaded) -> Vec<(String, Context)> {
+    let mut bodies = Vec::new();
+    for (_, tree) in &loaded.tests {
+        if let Some(table) = tree.table() {
+            let reader = Reader::new(&loaded.files, table);
+            bodies.extend(run.input(&reader).ok().map(|(_, text)| (text, context(&reader))));
+        }
+    }
+    bodies
+}
+
 struct Lint {
     found: Vec<Finding>,
+    /// Whether times without a zone are told.
+    zones: bool,
 }
 
 impl Lint {
     fn add(&mut self, name: &'static str, loc: &Loc, message: String, help: impl Into<String>) {
+        let severity = if HINTS.contains(&name) { Severity::Hint } else { Severity::Warning };
         let found = Diagnostic {
-            severity: Severity::Warning,
+            severity,
             file: loc.file.to_string(),
             line: loc.line,
             column: loc.column,
@@ -170,7 +192,7 @@ impl Lint {
     fn rule(&mut self, rule: &Rule, field: &FieldPlan, last: bool) {
         self.unreachable(rule, field);
         self.kept(rule, field, last);
-        if field.ty == Ty::Time {
+        if field.ty == Ty::Time && self.zones {
             self.zone(rule, field);
         }
         if let Source::First(rules) = &rule.source {
@@ -252,7 +274,7 @@ impl Lint {
                 "zone",
                 &rule.loc,
                 format!("`{}` is read as {format}, which has no offset, and no zone is set", field.full),
-                "add `zone = \"Europe/Berlin\"` here or in [mapping]; otherwise each account must have its zone",
+                "add `zone = \"Europe/Berlin\"` here or in [mapping]; if each account has its own, a test that says `zone` tells so",
             );
         }
     }
@@ -347,14 +369,13 @@ impl Lint {
     // ------------------------------------------------------------------------------------------------------- tests
 
     /// Facts that never fire in the tests, fields that are always empty, and paths that lead nowhere.
-    fn untested(&mut self, run: &Run<'_>, loaded: &Loaded, inbound: &Inbound) {
-        let mut bodies: Vec<(String, Context)> = Vec::new();
-        for (_, tree) in &loaded.tests {
-            if let Some(table) = tree.table() {
-                let reader = Reader::new(&loaded.files, table);
-                bodies.extend(run.input(&reader).ok().map(|(_, text)| (text, context(&reader))));
-            }
-        }
+    fn untested(
+        &mut self,
+        run: &Run<'_>,
+        loaded: &Loaded,
+        inbound: &Inbound,
+        bodies: &[(String, Context)],
+    ) {
         let nodes: Vec<(Node<'_>, &Context)> = bodies
             .iter()
             .filter_map(|(text, ctx)| Some((inbound.read(text.as_bytes()).ok()?, ctx)))
@@ -689,7 +710,7 @@ mod tests {
         assert_eq!(
             of("path", &tested),
             [
-                "5:29: warning: `mobile`, one of the paths of `phone`, is found in no test; mistyped? If it is right, add a \
+                "5:29: hint: `mobile`, one of the paths of `phone`, is found in no test; mistyped? If it is right, add a \
               test that shows it"
             ]
         );

@@ -7,6 +7,7 @@ use clap::Args;
 use super::unknown;
 use crate::cli::{Done, Failure, Globals, check, client, say};
 use crate::config::Sources;
+use crate::diagnostic::Severity;
 use crate::map::{lint, test, update};
 
 /// See [`super::Map`].
@@ -104,13 +105,16 @@ pub struct Lint {
     /// Leave out findings of this name.
     #[arg(long, value_name = "NAME")]
     skip: Vec<String>,
+    /// Hints too: what need not be mended, such as paths that no test shows.
+    #[arg(long)]
+    hints: bool,
     /// Print a JSON array.
     #[arg(long)]
     json: bool,
 }
 
 impl Lint {
-    /// 0 when nothing strikes, 1 otherwise.
+    /// 0 when there are neither errors nor warnings, 1 otherwise.
     pub(super) fn run(self, globals: &Globals) -> Done {
         let known: Vec<&str> = lint::FINDINGS.iter().map(|(name, _)| *name).collect();
         if let Some(wrong) = self.skip.iter().find(|name| !known.contains(&name.as_str())) {
@@ -123,7 +127,7 @@ impl Lint {
             match lint::lint(&sources, &connector, &mapping) {
                 Ok(more) => found.extend(more),
                 Err(problems) => {
-                    errors += 1;
+                    errors += problems.len();
                     problems.iter().for_each(check::print);
                 }
             }
@@ -132,16 +136,28 @@ impl Lint {
         // What is shared is found with each mapping that shares it.
         let mut seen = std::collections::BTreeSet::new();
         found.retain(|one| seen.insert(one.found.to_string()));
+        let (hints, warnings): (Vec<_>, Vec<_>) =
+            found.iter().cloned().partition(|one| one.found.severity == Severity::Hint);
+        if !self.hints {
+            found.clone_from(&warnings);
+        }
         if self.json {
             client::json(&found)?;
         } else {
             for one in &found {
                 say(format_args!("{} [{}]", one.found, one.name));
             }
-            if errors == 0 && found.is_empty() {
-                say("nothing strikes");
-            }
+            let more = match hints.len() {
+                0 => String::new(),
+                _ if self.hints => String::new(),
+                1 => "; --hints shows a hint".to_owned(),
+                many => format!("; --hints shows {many} hints"),
+            };
+            let counted = |count: usize, what: &str| {
+                format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+            };
+            say(format_args!("{}, {}{more}", counted(errors, "error"), counted(warnings.len(), "warning")));
         }
-        Ok(if errors == 0 && found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if errors == 0 && warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
