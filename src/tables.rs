@@ -1,6 +1,8 @@
 //! Reads TOML that people write: every wrong key and every wrong value becomes a [`Diagnostic`] with its place, and
 //! reading goes on.
 
+mod slips;
+
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::Range;
@@ -43,27 +45,7 @@ impl<'a> File<'a> {
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             let said = error.message().lines().collect::<Vec<_>>().join(", ");
-            let line_start = text[..floor(text, span.start)].rfind('\n').map_or(0, |at| at + 1);
-            let line = text[line_start..].lines().next().unwrap_or_default();
-            let mut found = Diagnostic::error(self.name, text, span, format!("not TOML: {said}"));
-            if let Some((at, quote)) = line.char_indices().find(|(_, sign)| "“”„‘’«»".contains(*sign))
-            {
-                let place = line_start + at..line_start + at + quote.len_utf8();
-                found = Diagnostic::error(self.name, text, place, format!("not TOML: the sign {quote}"))
-                    .help("write the straight quote \" instead");
-            } else if line.contains(": ") && !line.contains('=') {
-                found = found.help("write `key = \"value\"`, with an equals sign");
-            } else if said.contains("duplicate") {
-                let name = line.split(['=', ']']).next().unwrap_or_default().trim();
-                let first = text[..line_start]
-                    .lines()
-                    .position(|other| other.split(['=', ']']).next().unwrap_or_default().trim() == name);
-                if let Some(first) = first {
-                    found = found.help(format!("it began at line {}: continue there", first + 1));
-                }
-            } else if said.contains("escape") {
-                found = found.help("write a backslash twice (\\\\), or use '…' for the text");
-            }
+            let found = slips::explained(self.name, text, span, &said);
             self.report(found);
         }
         None
@@ -90,14 +72,6 @@ impl<'a> File<'a> {
         problems.sort_by_key(|found| (found.line, found.column));
         problems
     }
-}
-
-fn floor(text: &str, mut at: usize) -> usize {
-    at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 /// A table under way. It remembers which keys were asked for; [`Table::finish`] reports all others.
@@ -595,18 +569,5 @@ mod tests {
             root.finish();
         });
         insta::assert_snapshot!(found.join("\n"));
-    }
-
-    #[test]
-    fn explains_frequent_slips_of_syntax() {
-        let quote = findings("a = “x”\n", |_| ());
-        assert!(
-            quote[0].starts_with("t.toml:1:5: not TOML: the sign “; write the straight quote"),
-            "{quote:?}"
-        );
-        let colon = findings("sku: \"x\"\n", |_| ());
-        assert!(colon[0].contains("equals sign"), "{colon:?}");
-        let twice = findings("a = 1\na = 2\n", |_| ());
-        assert!(twice[0].starts_with("t.toml:2:"), "{twice:?}");
     }
 }

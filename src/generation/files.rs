@@ -270,8 +270,25 @@ fn read_text(path: &Path) -> Result<String, String> {
         return Err(format!("it has {size} bytes; at most {MOST_BYTES} are read"));
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    // What spreadsheets call "Unicode text".
+    if let Some(text) = utf16(&bytes) {
+        return Ok(text);
+    }
     String::from_utf8(bytes).map_err(|error| {
         let (line, _) = place(&String::from_utf8_lossy(error.as_bytes()), error.utf8_error().valid_up_to());
         format!("it is not UTF-8 (line {line}): save it as UTF-8")
     })
+}
+
+/// The text of bytes that begin with the mark of UTF-16.
+fn utf16(bytes: &[u8]) -> Option<String> {
+    let (pairs, big) = match bytes {
+        [0xFF, 0xFE, rest @ ..] => (rest, false),
+        [0xFE, 0xFF, rest @ ..] => (rest, true),
+        _ => return None,
+    };
+    let (pairs, []) = pairs.as_chunks::<2>() else { return None };
+    let units =
+        pairs.iter().map(|pair| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) });
+    char::decode_utf16(units).collect::<Result<String, _>>().ok()
 }

@@ -1,12 +1,14 @@
 //! Conditions: path = value, a list = any of, `{ not, exists, gt, ge, lt, le, contains }`, `any = [ … ]`, `all = [ … ]`.
-//! Compared as text; a number in the file is compared as a number, a time as an instant.
+//! Compared as text; a number in the file is compared as a number, a time as an instant. A date in the file is compared with
+//! the date that stands in the payload, whatever its zone.
 
 use std::cmp::Ordering;
 use std::str::FromStr;
 
+use jiff::civil::DateTime;
 use rust_decimal::Decimal;
 
-use crate::canonical::When;
+use crate::canonical::{Money, When};
 
 use super::node::Node;
 use super::path::{Fault, Path, Spot};
@@ -40,7 +42,37 @@ struct Literal {
     text: String,
     number: Option<Decimal>,
     time: Option<When>,
+    /// How it is ordered, of one with which is compared.
+    scale: Option<Scale>,
 }
+
+/// What has an order: a thing is before or after another one of its kind.
+#[derive(Debug, Clone, Copy)]
+enum Scale {
+    Number(Decimal),
+    Money(Money),
+    Time(When),
+    /// A date or time without a zone.
+    Wall(DateTime),
+}
+
+/// What people write for tests who know other languages, and what to write here.
+const OTHERS: [(&str, &str); 14] = [
+    ("in", "{ status = [\"a\", \"b\"] }"),
+    ("any", "{ status = [\"a\", \"b\"] }"),
+    ("one_of", "{ status = [\"a\", \"b\"] }"),
+    ("eq", "{ status = \"a\" }"),
+    ("is", "{ status = \"a\" }"),
+    ("equals", "{ status = \"a\" }"),
+    ("ne", "{ status = { not = \"a\" } }"),
+    ("gte", "{ total = { ge = 5 } }"),
+    ("lte", "{ total = { le = 5 } }"),
+    ("greater", "{ total = { gt = 5 } }"),
+    ("less", "{ total = { lt = 5 } }"),
+    ("like", "{ note = { contains = \"a\" } }"),
+    ("matches", "{ note = { contains = \"a\" } }"),
+    ("regex", "{ note = { contains = \"a\" } }"),
+];
 
 pub(super) const TESTS: [&str; 7] = ["not", "exists", "gt", "ge", "lt", "le", "contains"];
 
@@ -178,6 +210,14 @@ fn path_clause(files: &Files, name: &str, place: Place, tree: &Tree, clauses: &m
             );
             return;
         }
+        if let [(key, _)] = &table.entries[..]
+            && let Some((word, instead)) = OTHERS.iter().find(|(word, _)| *word == key.name)
+        {
+            let found = files.error(key.place, format!("`{word}` is no test")).help(format!(
+                "write {instead}; if `{word}` is a key of the payload, put the whole path in quotes: \"{name}.{word}\""
+            ));
+            return files.report(found);
+        }
         for (key, inner) in &table.entries {
             path_clause(files, &format!("{name}.{}", key.name), key.place, inner, clauses);
         }
@@ -220,7 +260,21 @@ fn table_test(files: &Files, tree: &Tree, table: &Table) -> Option<Test> {
             Some("contains") => Test::Contains(
                 literals(files, value)?.into_iter().map(|lit| lit.text.to_lowercase()).collect(),
             ),
-            Some(word) => Test::Compare(word, one()?),
+            Some(word) => {
+                let literal = one()?;
+                if literal.scale.is_none() {
+                    files.report(
+                        files
+                            .error(value.place, format!("`{}` is neither before nor after anything", literal.text))
+                            .help(format!(
+                                "`{word}` compares with a number (5), an amount (\"5.00 EUR\"), a date (2026-01-31) or a time \
+                                 (2026-01-31T08:00:00Z)"
+                            )),
+                    );
+                    return None;
+                }
+                Test::Compare(word, literal)
+            }
             None => {
                 files.report(
                     files.error(key.place, format!("`{}` is no test", key.name)).nearest(&key.name, TESTS),
@@ -243,6 +297,14 @@ fn literals(files: &Files, tree: &Tree) -> Option<Vec<Literal>> {
         Kind::List(items) => items.iter().map(literal).collect(),
         _ => literal(tree).map(|lit| vec![lit]),
     };
+    if found.as_ref().is_some_and(Vec::is_empty) {
+        files.report(
+            files
+                .error(tree.place, "a condition of no values never holds")
+                .help("write the words in the list, or { exists = false }"),
+        );
+        return None;
+    }
     if found.is_none() {
         files.report(
             files
@@ -257,7 +319,39 @@ fn literal(tree: &Tree) -> Option<Literal> {
     let text = tree.scalar()?;
     let number = if matches!(tree.kind, Kind::Number(_)) { number(&text) } else { None };
     let time = if matches!(tree.kind, Kind::Time(_)) { When::from_str(&text).ok() } else { None };
-    Some(Literal { text, number, time })
+    let scale = Scale::of(&text);
+    Some(Literal { text, number, time, scale })
+}
+
+impl Scale {
+    fn of(text: &str) -> Option<Self> {
+        if let Some(number) = number(text) {
+            return Some(Self::Number(number));
+        }
+        // Shorter than a date is none, and looking for an error costs.
+        if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+')) {
+            return None;
+        }
+        let time = || Some(Self::Time(When::from_str(text).ok()?));
+        let wall = || Some(Self::Wall(text.parse().ok()?));
+        let money = || Some(Self::Money(text.parse().ok()?));
+        time().or_else(wall).or_else(money)
+    }
+
+    /// How `self`, of a payload, stands to what the file says.
+    fn cmp(self, file: Self) -> Option<Ordering> {
+        match (self, file) {
+            (Self::Number(a), Self::Number(b)) => Some(a.cmp(&b)),
+            (Self::Money(a), Self::Money(b)) if a.currency() == b.currency() => {
+                Some(a.amount().cmp(&b.amount()))
+            }
+            (Self::Money(a), Self::Number(b)) => Some(a.amount().cmp(&b)),
+            (Self::Time(a), Self::Time(b)) => Some(a.cmp(&b)),
+            (Self::Time(a), Self::Wall(b)) => Some(a.offset().to_datetime(a.instant()).cmp(&b)),
+            (Self::Wall(a), Self::Wall(b)) => Some(a.cmp(&b)),
+            _ => None,
+        }
+    }
 }
 
 /// A number of at most 18 digits, perhaps with a sign and a point: nearly all are.
@@ -312,12 +406,7 @@ impl Literal {
     }
 
     fn order(&self, node: &Node<'_>) -> Option<Ordering> {
-        let text = node.text()?;
-        if let (Some(value), Some(want)) = (number(&text), self.number.or_else(|| number(&self.text))) {
-            return Some(value.cmp(&want));
-        }
-        let want = self.time.or_else(|| When::from_str(&self.text).ok())?;
-        Some(When::from_str(&text).ok()?.cmp(&want))
+        Scale::of(node.text()?.trim())?.cmp(self.scale?)
     }
 }
 
@@ -359,7 +448,8 @@ mod tests {
     use super::*;
 
     const PAYLOAD: &str = r#"{"status":"paid","test":false,"ok":"true","n":3,"total":"10.50","at":"2025-01-02T00:00:00Z",
-        "rows":[{"kind":"a","q":0},{"kind":"b","q":2}],"tags":["Red","blue"],"none":null,"a":{"b":"c"}}"#;
+        "rows":[{"kind":"a","q":0},{"kind":"b","q":2}],"tags":["Red","blue"],"none":null,"a":{"b":"c"},
+        "late":"2025-01-02T23:00:00-05:00","paid":"12.50 EUR"}"#;
 
     fn holds(text: &str) -> bool {
         let mut files = Files::default();
@@ -384,6 +474,10 @@ mod tests {
             r#"{ n = 3.0, total = { gt = 10, le = "10.5" } }"#,
             r#"{ at = { ge = 2025-01-01T00:00:00Z, lt = "2025-01-03T00:00:00Z" } }"#,
             r"{ at = 2025-01-02T01:00:00+01:00 }",
+            r#"{ at = { ge = 2025-01-02, lt = "2025-01-03" } }"#,
+            r#"{ at = { gt = "2025-01-01 23:59", le = 2025-01-02T00:00:00 } }"#,
+            r#"{ late = { ge = 2025-01-02, lt = 2025-01-03 } }"#,
+            r#"{ paid = { ge = "12.50 EUR", lt = 13 } }"#,
             r#"{ "rows[*].kind" = "b", "rows[*].q" = { gt = 1 } }"#,
             r#"{ tags = "blue" }"#,
             r#"{ tags = { contains = "RED" } }"#,
@@ -404,6 +498,8 @@ mod tests {
             r"{ status = { gt = 1 } }",
             r#"{ any = [{ status = "x" }] }"#,
             r"{ none = { exists = true } }",
+            r#"{ paid = { ge = "1 USD" } }"#,
+            r#"{ total = { ge = "1 USD" } }"#,
         ] {
             assert!(!holds(no), "{no}");
         }
@@ -418,5 +514,22 @@ mod tests {
         let found: Vec<String> = files.take().iter().map(ToString::to_string).collect();
         assert_eq!(found[0], "t.toml:1:13: `gth` is no test; did you mean `gt`?");
         assert!(found[1].starts_with("t.toml:2:22: `exists` is a number; expected true or false"));
+        for (cond, said) in [
+            (
+                "{ n = { gt = \"soon\" } }",
+                "1:18: `soon` is neither before nor after anything; `gt` compares with a number (5)",
+            ),
+            (
+                "{ n = { in = [1, 2] } }",
+                "1:13: `in` is no test; write { status = [\"a\", \"b\"] }; if `in` is a key of the payload",
+            ),
+            ("{ n = { eq = 1 } }", "1:13: `eq` is no test; write { status = \"a\" }"),
+            ("{ n = [] }", "1:11: a condition of no values never holds"),
+        ] {
+            let table = files.parse("t.toml", &format!("c = {cond}")).unwrap();
+            Cond::compile(&files, table.get("c").unwrap());
+            let found = files.take().remove(0).to_string();
+            assert!(found.contains(said), "{cond}: {found}");
+        }
     }
 }

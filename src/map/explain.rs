@@ -76,18 +76,32 @@ impl Explanation {
         }
     }
 
-    /// Keeps the fields that are called `part` (`sku` is `lines[1].sku`); where there is none, those whose name contains it;
-    /// and of the rest of the payload nothing.
+    /// Keeps the fields that are called `part` (`sku` and `lines.sku` are `lines[1].sku`, `placed.sku` that of one fact);
+    /// where there is none, those whose name contains it; and of the rest of the payload nothing.
     pub fn only(&mut self, part: &str) {
-        let called = |name: &str| name == part || name.rsplit('.').next() == Some(part);
-        let exact = self.facts.iter().flat_map(|fact| &fact.fields).any(|field| called(&field.field));
+        let called = |rule: &str, name: &str| {
+            let bare = unnumbered(name);
+            let own = part.strip_prefix(rule).and_then(|rest| rest.strip_prefix('.')).unwrap_or(part);
+            [part, own]
+                .iter()
+                .any(|part| name == *part || bare == *part || bare.rsplit('.').next() == Some(*part))
+        };
+        let exact =
+            self.facts.iter().any(|fact| fact.fields.iter().any(|field| called(&fact.rule, &field.field)));
         for fact in &mut self.facts {
-            let fits = |name: &str| if exact { called(name) } else { name.contains(part) };
+            let fits = |name: &str| if exact { called(&fact.rule, name) } else { name.contains(part) };
             fact.fields.retain(|field| fits(&field.field) || fact.rule == part);
         }
         self.facts.retain(|fact| !fact.fields.is_empty());
         self.unread.clear();
     }
+}
+
+/// `lines[1].sku` without its numbers.
+fn unnumbered(name: &str) -> String {
+    let mut pieces = name.split('[');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| text + piece.split_once(']').map_or(piece, |(_, rest)| rest))
 }
 
 /// Runs `inbound` over `root` and tells what happened.

@@ -369,13 +369,7 @@ impl Lint {
     // ------------------------------------------------------------------------------------------------------- tests
 
     /// Facts that never fire in the tests, fields that are always empty, and paths that lead nowhere.
-    fn untested(
-        &mut self,
-        run: &Run<'_>,
-        loaded: &Loaded,
-        inbound: &Inbound,
-        bodies: &[(String, Context)],
-    ) {
+    fn untested(&mut self, run: &Run<'_>, loaded: &Loaded, inbound: &Inbound, bodies: &[(String, Context)]) {
         let nodes: Vec<(Node<'_>, &Context)> = bodies
             .iter()
             .filter_map(|(text, ctx)| Some((inbound.read(text.as_bytes()).ok()?, ctx)))

@@ -114,7 +114,11 @@ impl Lookup {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let head = text.lines().next().unwrap_or_default();
         // Spreadsheets of half the world write semicolons.
-        let delimiter = if head.contains(';') && !head.contains(',') { b';' } else { b',' };
+        let delimiter = match [',', ';', '\t'].into_iter().find(|sign| head.contains(*sign)) {
+            Some(';') => b';',
+            Some('\t') => b'\t',
+            _ => b',',
+        };
         let wrong = |line: usize, message: String, help: String| {
             files.report(Diagnostic { line, column: 1, ..Diagnostic::whole(path, message) }.help(help));
         };
@@ -123,7 +127,7 @@ impl Lookup {
             .flexible(true)
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
-        let Ok(headers) = csv.headers().cloned() else {
+        let Some(headers) = csv.headers().ok().filter(|names| !names.is_empty()).cloned() else {
             wrong(
                 1,
                 "no CSV with a line of column names".to_owned(),
@@ -144,6 +148,16 @@ impl Lookup {
         };
         let (Some(key), Some(value)) = (column(columns.0, 0), column(columns.1, 1)) else { return };
         let mut lines = HashMap::new();
+        let spoilt = |cell: &str| {
+            let parts = cell.split_once("E+").or_else(|| cell.split_once("e+"));
+            parts.is_some_and(|(digits, power)| {
+                let number = |text: &str, point: bool| {
+                    !text.is_empty()
+                        && text.chars().all(|c| c.is_ascii_digit() || (point && c == '.' || c == ','))
+                };
+                number(digits, true) && number(power, false)
+            })
+        };
         let (mut line, mut counted) = (1, 0);
         for record in csv.records() {
             let record = match record {
@@ -173,6 +187,12 @@ impl Lookup {
                 let name = headers.get(if theirs.is_empty() { key } else { value }).unwrap_or_default();
                 wrong(line, format!("the column `{name}` is empty"), "fill it, or remove the row".to_owned());
                 continue;
+            }
+            if let Some(cell) = [theirs, ours].into_iter().find(|cell| spoilt(cell)) {
+                let message = format!("`{cell}` looks like a long number that a spreadsheet has shortened");
+                let help = "make the column a text before you paste the numbers into it";
+                let found = Diagnostic { line, column: 1, ..Diagnostic::whole(path, message) }.help(help);
+                files.report(found.warning());
             }
             if let Some(before) = lines.get(theirs)
                 && self.rows.get(theirs).is_some_and(|known| known != ours)

@@ -265,6 +265,11 @@ impl<'n> Writer<'_, '_, 'n> {
                 .help("go on to one of its fields, or leave `as` out to send it whole"));
         };
         let money = || text.parse::<Money>().map_err(|error| Trouble::new("bad_value", error.to_string()));
+        // Of money the amount.
+        let amount = || match (convert::decimal(text, None), text.parse::<Money>()) {
+            (Err(_), Ok(money)) => Ok(money.amount()),
+            (number, _) => number,
+        };
         let time = || {
             text.parse::<When>()
                 .map_err(|_| Trouble::new("bad_value", format!("`{}` is no time", short(text))))
@@ -272,8 +277,8 @@ impl<'n> Writer<'_, '_, 'n> {
         Ok(Some(match way {
             As::Kept | As::Text => Value::String(text.to_owned()),
             As::Integer => Value::from(convert::integer(text, None)?),
-            As::Decimal => Value::String(convert::decimal(text, None)?.to_string()),
-            As::Number => json_number(convert::decimal(text, None)?)?,
+            As::Decimal => Value::String(amount()?.to_string()),
+            As::Number => json_number(amount()?)?,
             As::Boolean => Value::Bool(convert::boolean(text)?),
             As::Minor => {
                 let money = money()?;

@@ -214,8 +214,8 @@ const LETTER_DOCS: [&str; 24] = [
 const AS_DOCS: &[Row] = &[
     ("text", "a text"),
     ("integer", "a JSON integer"),
-    ("number", "a JSON number with the same digits"),
-    ("decimal", "a decimal as text"),
+    ("number", "a JSON number of the same value; of money its amount"),
+    ("decimal", "a decimal as text; of money its amount"),
     ("boolean", "`true` or `false`"),
     ("minor", "of money: whole minor units"),
     ("major", "of money: the amount as text"),

@@ -141,7 +141,13 @@ impl Run<'_> {
             Ok(loaded) => loaded,
             Err(problems) => return outcomes.push(broken(problems)),
         };
-        let check: Box<Check> = if self.suffix == ".in.toml" {
+        let inherited = self.inherits(&loaded);
+        let check: Box<Check> = if inherited {
+            match self.still_maps() {
+                Ok(check) => check,
+                Err(problems) => return outcomes.push(broken(problems)),
+            }
+        } else if self.suffix == ".in.toml" {
             match Inbound::compile(sources, connector, name, overlays) {
                 Ok(inbound) => Box::new(move |reader, text| check_inbound(&inbound, reader, text)),
                 Err(problems) => return outcomes.push(broken(problems)),
@@ -172,6 +178,42 @@ impl Run<'_> {
             );
             outcomes.push(TestOutcome { mapping: self.title(), place, input, differences });
         }
+    }
+
+    /// Whether the tests are those of the mapping, and an overlay that has none lies over it.
+    pub fn inherits(&self, loaded: &Loaded) -> bool {
+        !self.overlays.is_empty() && loaded.tests.iter().all(|(path, _)| !self.overlays.contains(path))
+    }
+
+    /// What an overlay is for is that something else comes of a payload: of the mapping's own tests it must only keep that
+    /// the payloads can be mapped.
+    fn still_maps(&self) -> Result<Box<Check>, Vec<Diagnostic>> {
+        let (sources, connector, name, overlays) = (self.sources, self.connector, self.name, self.overlays);
+        let told = |cause: &str, message: &str| {
+            format!("error {cause}, which is not there without the overlay: {message}")
+        };
+        if self.suffix == ".in.toml" {
+            let plain = Inbound::compile(sources, connector, name, &[])?;
+            let laid = Inbound::compile(sources, connector, name, overlays)?;
+            return Ok(Box::new(move |reader, text| {
+                let (ctx, bytes) = (context(reader), text.as_bytes());
+                let before: Vec<String> =
+                    plain.run_bytes(bytes, &ctx).errors.into_iter().map(|error| error.cause).collect();
+                let after = laid.run_bytes(bytes, &ctx).errors.into_iter();
+                let new = after.filter(|error| !before.contains(&error.cause));
+                new.map(|error| told(&error.cause, &error.message)).collect()
+            }));
+        }
+        let plain = Outbound::compile(sources, connector, name, &[])?;
+        let laid = Outbound::compile(sources, connector, name, overlays)?;
+        Ok(Box::new(move |reader, text| {
+            let Ok(source) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+            let ctx = context(reader);
+            match (plain.encode_with(&source, &ctx), laid.encode_with(&source, &ctx)) {
+                (Ok(_), Err(error)) => vec![told(&error.cause, &error.message)],
+                _ => Vec::new(),
+            }
+        }))
     }
 
     pub fn input(&self, reader: &Reader<'_>) -> Result<(String, String), String> {
@@ -358,6 +400,35 @@ order = "id"
         );
         assert_eq!(run("[[test]]\nbody = '{\"id\":1}'\nexpect = [{ fact = \"placed\" }]\n"), none);
         assert_eq!(run("[[test]]\nbody = '[]'\nerrors = [\"list:shop/order\"]\n"), none);
+    }
+
+    #[test]
+    fn an_overlay_may_change_what_the_mapping_s_tests_show_and_must_map_their_payloads() {
+        let base = "[fact.placed]\nis = \"order.placed\"\norder = \"id\"\nnote = \"a\"\n\
+            [[test]]\nbody = '{\"id\":1,\"a\":\"x\",\"b\":\"y\"}'\nexpect = [{ fact = \"placed\", note = \"x\" }]\n";
+        let path = "mappings/clients/acme/shop/order.toml";
+        let with = |overlay: &str| {
+            let mut sources = Sources::default();
+            sources.insert("mappings/shop/order.in.toml", base);
+            sources.insert(path, format!("[overlay]\nof = \"shop/order\"\n{overlay}"));
+            let outcomes = run_tests(&sources, "shop", "order");
+            assert_eq!(outcomes.len(), 2);
+            assert!(super::super::update::update(&sources, "shop", "order").unwrap().len() < 2);
+            outcomes.into_iter().flat_map(|outcome| outcome.differences).collect::<Vec<_>>()
+        };
+        assert_eq!(with("[fact.placed]\nnote = \"b\"\n"), Vec::<String>::new());
+        assert_eq!(with("[fact.placed]\nnote = { unset = true }\n"), Vec::<String>::new());
+        let found = with("[fact.placed]\nnote = { path = \"c\", required = true }\n");
+        assert!(
+            found[0]
+                .starts_with("error missing:shop/order:placed.note, which is not there without the overlay"),
+            "{found:?}"
+        );
+        // Its own tests are compared.
+        let own =
+            "[[test]]\nbody = '{\"id\":1,\"b\":\"y\"}'\nexpect = [{ fact = \"placed\", note = \"z\" }]\n";
+        let found = with(&format!("[fact.placed]\nnote = \"b\"\n{own}"));
+        assert_eq!(found, ["placed.note: expected \"z\", found \"y\""]);
     }
 
     #[test]

@@ -103,7 +103,11 @@ impl Map {
 
 /// The shipped files with those beside the config over them.
 fn sources(globals: &Globals) -> Sources {
-    files::read_dir_over(crate::config::embedded(), &globals.config).0
+    let (sources, problems) = files::read_dir_over(crate::config::embedded(), &globals.config);
+    // Mappings can be tried before there is a config; what cannot be read of the rest is told.
+    let config = globals.config.display().to_string();
+    problems.iter().filter(|found| found.file != config).for_each(check::print);
+    sources
 }
 
 /// What a topic or name stands for.
@@ -122,6 +126,7 @@ struct Prepared {
     account: Option<AccountId>,
     context: Context,
     payload: Vec<u8>,
+    sources: Sources,
 }
 
 fn prepare(globals: &Globals, input: &Input) -> Result<Prepared, Failure> {
@@ -161,6 +166,7 @@ fn find(globals: &Globals, input: &Input, payload: Vec<u8>) -> Result<Prepared, 
         account: None,
         context: Context::default(),
         payload,
+        sources,
     };
     let Some(name) = wanted else { return Ok(prepared) };
     if let Some(connector) = connector {
@@ -192,14 +198,15 @@ fn find(globals: &Globals, input: &Input, payload: Vec<u8>) -> Result<Prepared, 
         check::print(found);
     }
     if connector.is_none()
-        && let Some(mapping) = alone(&sources, &input.connector, &name, client, prepared.account.as_ref())?
+        && let Some(mapping) =
+            alone(&prepared.sources, &input.connector, &name, client, prepared.account.as_ref())?
     {
         return Ok(Prepared { mapping, ..prepared });
     }
     if !broken.is_empty() {
         return Err(Failure(format!("the mapping `{}/{name}` is wrong", input.connector)));
     }
-    known(&sources, &input.connector, &input.topic)?;
+    known(&prepared.sources, &input.connector, &input.topic)?;
     Err(Failure(format!("the mapping `{}/{name}` cannot be used", input.connector)))
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Input, Mapping, prepare};
 use crate::cli::{Done, Failure, Globals, client, complain, say};
-use crate::map::{SyntaxKind, explain, show};
+use crate::map::{RecordError, SyntaxKind, explain, show};
 
 /// See [`super::Map`].
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ impl Explain {
         let Some(inbound) = inbound else { return Ok(ignored(&self.input.topic)) };
         let node = inbound.read(&prepared.payload)?;
         let mut told = explain::explain(&inbound, &node, &prepared.context);
-        let sources = super::sources(globals);
+        let sources = prepared.sources;
         let (connector, name) = (self.input.connector.as_str(), prepared.name.as_str());
         let overlays =
             show::overlays(&sources, connector, name, prepared.client.as_ref(), prepared.account.as_ref());
@@ -41,6 +41,9 @@ impl Explain {
         }
         if let Some(part) = &self.field {
             told.only(part);
+            if told.facts.is_empty() {
+                complain(format_args!("no fact has a field `{part}`; `crossdock map fields` lists them"));
+            }
         }
         if self.json {
             client::json(&told)?;
@@ -70,12 +73,7 @@ pub(super) fn run(globals: &Globals, input: &Input) -> Done {
             let mapped = inbound.run(&node, &context);
             let facts: Vec<Value> = mapped.facts.iter().map(crate::map::MappedFact::to_json).collect();
             say(serde_json::to_string_pretty(&facts)?);
-            for error in &mapped.errors {
-                complain(format_args!("{}: {}", error.cause, error.message));
-                if let Some(help) = &error.help {
-                    complain(format_args!("    {help}"));
-                }
-            }
+            mapped.errors.iter().for_each(tell);
             if mapped.nothing {
                 complain("the message means nothing, and that is in order");
             }
@@ -91,7 +89,7 @@ pub(super) fn run(globals: &Globals, input: &Input) -> Done {
                         Ok(ExitCode::SUCCESS)
                     }
                     Err(error) => {
-                        complain(format_args!("{}: {}", error.cause, error.message));
+                        tell(&error);
                         Ok(ExitCode::FAILURE)
                     }
                 };
@@ -102,11 +100,19 @@ pub(super) fn run(globals: &Globals, input: &Input) -> Done {
                     Ok(ExitCode::SUCCESS)
                 }
                 Err(error) => {
-                    complain(format_args!("{}: {}", error.cause, error.message));
+                    tell(&error);
                     Ok(ExitCode::FAILURE)
                 }
             }
         }
+    }
+}
+
+/// An error of a payload, and what to do about it.
+fn tell(error: &RecordError) {
+    complain(format_args!("{}: {}", error.cause, error.message));
+    if let Some(help) = &error.help {
+        complain(format_args!("    {help}"));
     }
 }
 

@@ -153,9 +153,8 @@ impl Lint {
                 1 => "; --hints shows a hint".to_owned(),
                 many => format!("; --hints shows {many} hints"),
             };
-            let counted = |count: usize, what: &str| {
-                format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-            };
+            let counted =
+                |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
             say(format_args!("{}, {}{more}", counted(errors, "error"), counted(warnings.len(), "warning")));
         }
         Ok(if errors == 0 && warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -119,6 +119,14 @@ impl Loaded {
             return None;
         }
         let source = self.source(&reader, given[0], target, env, what, &mods, several);
+        if let Some((key, _)) = table.entry("as") {
+            reader.get("as");
+            self.report(
+                self.error(key.place, format!("`as` in the rule of `{what}`: it is for outbound mappings")).help(
+                    "the field on the left fixes the type: `total` is money, `at` is a time; take `as` out",
+                ),
+            );
+        }
         for name in SOURCES.into_iter().chain(["doc"]) {
             reader.get(name);
         }
@@ -199,6 +207,17 @@ impl Loaded {
         let tree = reader.get(name)?;
         let each = reader.text("each").and_then(|(text, at)| self.path(text, at));
         let only = reader.get("where").map(|tree| Cond::compile(&self.files, tree));
+        if let (None, Some(path)) = (&each, tree.text())
+            && only.is_some()
+            && let Some((rows, value)) = path.split_once("[*].")
+        {
+            self.wrong_key(
+                reader,
+                "where",
+                &format!("`where` chooses rows, and `{path}` names values"),
+                &format!("write {{ {name} = \"{value}\", each = \"{rows}\", where = … }}"),
+            );
+        }
         let items: &[Tree] = match &tree.kind {
             Kind::List(items) => items,
             Kind::Bool(true) if name == "count" => &[],

@@ -83,7 +83,9 @@ fn five_a_header_twice() {
     let mapping = format!("{FACT}[fact.closed]\nis = \"order.closed\"\n[fact.placed]\nnumber = \"name\"\n");
     assert_eq!(
         problems(&mapping),
-        ["mappings/shop/order.in.toml:6:7: not TOML: duplicate key; it began at line 1: continue there"]
+        [
+            "mappings/shop/order.in.toml:6:7: not TOML: `[fact.placed]` stands here twice; `[fact.placed]` began at line 1: continue there"
+        ]
     );
 }
 
