@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::folder::Folder;
 use super::{Done, Failure, Globals, block_on, complain, files, say};
 use crate::app::{self, Prepared, Running};
-use crate::canonical::IntentState;
+use crate::canonical::{IntentState, Phase};
 use crate::ports::{Counts, ExceptionQuery, Store, StoreError};
 use crate::sandbox::{Expect, Server, Settings, World};
 use crate::telemetry;
@@ -236,7 +236,7 @@ impl Demo {
                 complain(format_args!("{:>4} s  {message}", begun.elapsed().as_secs()));
                 told = message;
             }
-            let agreed = acted && whole && wrong.is_empty() && open == 0;
+            let agreed = acted && whole && wrong.is_empty() && open == 0 && cancels_known(server, &counts);
             if agreed || begun.elapsed() > PATIENCE {
                 bar.finish_and_clear();
                 return Ok(End { placed, counts, wrong, agreed });
@@ -269,6 +269,19 @@ fn unsettled(counts: &Counts) -> usize {
         .filter(|(_, state, _)| !IntentState::parse(state).is_some_and(IntentState::settled))
         .map(|(.., count)| *count);
     usize::try_from(pending.chain(open).sum::<u64>()).unwrap_or(usize::MAX)
+}
+
+/// Whether the daemon knows of each order that the store has cancelled.
+fn cancels_known(server: &Server, counts: &Counts) -> bool {
+    let there = server.with(|world| world.ledger().orders.iter().filter(|order| order.cancelled).count());
+    let cancelled = |phase: &str| {
+        matches!(
+            Phase::parse(phase),
+            Some(Phase::CancelRequested | Phase::Cancelled | Phase::CancelledAfterShipped)
+        )
+    };
+    let here: u64 = counts.phases.iter().filter(|(phase, _)| cancelled(phase)).map(|(_, count)| count).sum();
+    u64::try_from(there).is_ok_and(|there| there == here)
 }
 
 async fn report(server: &Server, daemon: &Daemon, end: &End, time: Duration) -> Result<(), Failure> {
@@ -353,6 +366,7 @@ fn checks(server: &Server, end: &End) -> bool {
         }),
     );
     check("every refund that was asked for was paid once", !wrong.iter().any(|text| text.contains("refund")));
+    check("every cancellation in the store is known", cancels_known(server, counts));
     check("nothing lost, nothing twice, by the partners' own books", wrong.is_empty());
     let settled = unsettled(counts) == 0;
     check("every message is applied or an exception, every command settled", settled && *agreed);
