@@ -34,12 +34,15 @@
 
   // --- on a narrow screen the menu scrolls: the page that one is on stays in sight
 
-  const here = document.querySelector(".top nav a[aria-current]");
-  if (here) {
+  const showHere = () => {
+    const here = document.querySelector(".top nav a[aria-current]");
+    if (!here) return;
     const menu = here.parentElement;
     const [a, b] = [here.getBoundingClientRect(), menu.getBoundingClientRect()];
     menu.scrollLeft += a.left + a.width / 2 - (b.left + b.width / 2);
-  }
+  };
+  showHere();
+  window.addEventListener("resize", showHere);
 
   // --- putting a newer page in place
 
