@@ -102,6 +102,12 @@ impl Cond {
                     let conds = items.iter().map(|item| Self::compile(files, item)).collect();
                     clauses.push(if key.name == "any" { Clause::Any(conds) } else { Clause::All(conds) });
                 }
+                word @ ("not" | "exists") => files.report(
+                    files.error(key.place, format!("`{word}` stands where a path is expected")).help(format!(
+                        "it comes after the path: {{ status = {{ {word} = … }} }}; for a key of the payload that is called so, write \
+                         \"$record.{word}\""
+                    )),
+                ),
                 name => path_clause(files, name, key.place, tree, &mut clauses),
             }
         }
@@ -524,6 +530,8 @@ mod tests {
                 "1:13: `in` is no test; write { status = [\"a\", \"b\"] }; if `in` is a key of the payload",
             ),
             ("{ n = { eq = 1 } }", "1:13: `eq` is no test; write { status = \"a\" }"),
+            ("{ not = { n = 1 } }", "1:7: `not` stands where a path is expected; it comes after the path"),
+            ("{ exists = \"n\" }", "1:7: `exists` stands where a path is expected"),
             ("{ n = [] }", "1:11: a condition of no values never holds"),
         ] {
             let table = files.parse("t.toml", &format!("c = {cond}")).unwrap();

@@ -8,7 +8,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicMathPackage, BasicStringPackage, LogicPackage,
     MoreStringPackage, Package,
 };
-use rhai::{AST, Array, Dynamic, Engine, ImmutableString, Position, Scope};
+use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, ImmutableString, Position, Scope};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::condition::number;
@@ -55,6 +55,8 @@ fn engine() -> Engine {
     engine
         .set_strict_variables(true)
         .set_allow_looping(false)
+        // What is registered below for whole numbers goes before what is built in.
+        .set_fast_operators(false)
         .set_allow_anonymous_fn(false)
         .set_max_functions(0)
         .set_max_call_levels(8)
@@ -64,7 +66,7 @@ fn engine() -> Engine {
         .set_max_string_size(64 * 1024)
         .set_max_array_size(1024)
         .set_max_map_size(64);
-    for symbol in ["eval", "import", "export", "print", "debug", "Fn", "call", "curry"] {
+    for symbol in ["eval", "import", "export", "print", "debug", "Fn", "call", "curry", "/="] {
         engine.disable_symbol(symbol);
     }
     engine
@@ -78,6 +80,10 @@ fn engine() -> Engine {
         .register_fn("number", |value: Dynamic| {
             number(&plain(&value)).map_or(Dynamic::UNIT, Dynamic::from_decimal)
         })
+        // 10 / 4 is 2.5, as on paper.
+        .register_fn("/", |a: i64, b: i64| quotient(a, b))
+        .register_fn("half_up", |value: i64, _places: i64| value)
+        .register_fn("half_even", |value: i64, _places: i64| value)
         .register_fn("half_up", |value: Decimal, places: i64| {
             let places = u32::try_from(places).unwrap_or_default().min(28);
             value.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero)
@@ -87,6 +93,11 @@ fn engine() -> Engine {
             value.round_dp_with_strategy(places, RoundingStrategy::MidpointNearestEven)
         });
     engine
+}
+
+fn quotient(a: i64, b: i64) -> Result<Decimal, Box<EvalAltResult>> {
+    let quotient = Decimal::from(a).checked_div(Decimal::from(b));
+    quotient.ok_or_else(|| format!("Division by zero: {a} / {b}").into())
 }
 
 fn plain(value: &Dynamic) -> String {
@@ -187,6 +198,19 @@ mod tests {
             Ok(Value::Text("pending".into()))
         );
         assert_eq!(run("total / 0", &vars).map_err(|e| e.message.contains("zero")), Err(true));
+    }
+
+    #[test]
+    fn whole_numbers_divide_as_decimals_do() {
+        let vars = [("n", dec("10"))];
+        assert_eq!(run("10 / 4", &[]), Ok(dec("2.5")));
+        assert_eq!(run("n / 4 + 1 / 4", &vars), Ok(dec("2.75")));
+        assert_eq!(run("n * (1 / 8)", &vars), Ok(dec("1.250")));
+        assert_eq!(run("half_up(10 / 3, 2)", &[]), Ok(dec("3.33")));
+        assert_eq!(run("half_up(5, 2) + \"abc\".len() / 2", &[]), Ok(dec("6.5")));
+        assert_eq!(run("[1, 2].len() + 7 % 4", &[]), Ok(dec("5")));
+        assert!(run("let x = 6; x /= 4; x", &[]).is_err());
+        assert!(run("1 / 0", &[]).unwrap_err().message.contains("zero"));
     }
 
     #[test]

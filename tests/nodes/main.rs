@@ -6,6 +6,7 @@
 
 #[path = "../support/broker.rs"]
 mod broker;
+mod change;
 mod cluster;
 #[path = "../support/daemon.rs"]
 mod daemon;

@@ -198,6 +198,13 @@ impl Loaded {
                 format!("expected a list of {of}: {name} = [ … ]"),
             );
         }
+        if items.is_some_and(<[Tree]>::is_empty) {
+            reader.wrong(
+                tree,
+                format!("`{name}` is an empty list"),
+                format!("name the {of}: {name} = [ … ]"),
+            );
+        }
         items
     }
 

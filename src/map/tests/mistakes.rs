@@ -226,6 +226,18 @@ fn names_that_are_nearly_right() {
             "[fact.a]\nis = \"order.placed\"\nuse = \"x\"\n[fragment.x]\nuse = \"y\"\n[fragment.y]\nuse = \"x\"\n",
             "the fragment `x` uses itself; the circle is x → y → x",
         ),
+        (
+            "[fact.a]\nis = \"order.placed\"\nnote = { first = [] }\n",
+            "3:18: `first` is an empty list; name the paths or rules",
+        ),
+        (
+            "[fact.a]\nis = \"order.placed\"\ntotal = { path = \"t\", as = \"money\" }\n",
+            "3:23: `as` in the rule of `total`: it is for outbound mappings; the field on the left fixes the type",
+        ),
+        (
+            "[fact.a]\nis = \"order.placed\"\ntotal = { sum = \"rows[*].p\", where = { id = 1 } }\n",
+            "3:30: `where` chooses rows, and `rows[*].p` names values; write { sum = \"p\", each = \"rows\", where = … }",
+        ),
         ("[fact.a]\nis = \"stock.ask\"\n", "there is no kind of fact `stock.ask`"),
         (
             "[fact.a]\nis = \"payment.captured\"\namount = { path = \"a\", currency = \"cur\" }\n",
