@@ -25,6 +25,7 @@ const DATA: &[&str] = &[
     "bytes",
     "celes",
     "csv",
+    "graphql_parser",
     "hex",
     "hmac",
     "iso_currency",

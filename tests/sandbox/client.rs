@@ -1,8 +1,11 @@
 //! A caller of the partners, and a small merchant's clerk who does by hand what the daemon is to do.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::sync::LazyLock;
 
+use crossdock::config::embedded::embedded;
+use crossdock::connector::manifest::BodySpec;
+use crossdock::connector::{Registry, load};
 use crossdock::ports::{HttpRequest, HttpResponse};
 use crossdock::sandbox::{Delivery, LineSpec, OrderSpec, Reply, Settings, World};
 use jiff::{SignedDuration, Timestamp};
@@ -217,8 +220,22 @@ pub fn order(lines: &[(&str, u64)]) -> OrderSpec {
     }
 }
 
-/// A document of a shipped connector: what the daemon really sends.
+/// The GraphQL documents of a shipped connector: what the daemon really sends.
+pub fn documents(connector: &str) -> Vec<String> {
+    static SHIPPED: LazyLock<Registry> = LazyLock::new(|| load(&embedded()).0);
+    let manifest = &SHIPPED.get(connector).unwrap().manifest;
+    let reads = manifest.polls.values().chain(manifest.reads.values()).map(|read| &read.request);
+    let requests = reads.chain(manifest.commands.values().map(|command| &command.request));
+    let documents = requests.filter_map(|request| match &request.body {
+        BodySpec::GraphQl { document, .. } => Some(document.clone()),
+        _ => None,
+    });
+    documents.collect()
+}
+
+/// The one of them that stands in the file `name`, such as `shopify/orders`.
 pub fn document(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors").join(format!("{name}.graphql"));
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    let written = embedded().get(&format!("connectors/{name}.graphql")).unwrap().to_owned();
+    let (connector, _) = name.split_once('/').unwrap();
+    documents(connector).into_iter().find(|document| document.starts_with(&written)).unwrap()
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod command;
+mod document;
 mod limit;
 mod request;
 mod values;
@@ -240,7 +241,8 @@ impl Scope<'_> {
         request::documents(root, &mut named);
         for (path, _) in self.sources.under(&folder) {
             let document = path.strip_prefix(folder.as_str()).filter(|name| name.ends_with(".graphql"));
-            if document.is_some_and(|name| !named.iter().any(|known| known == name)) {
+            let named = |name: &str| named.iter().any(|known| known == name) || name == document::SHARED;
+            if document.is_some_and(|name| !named(name)) {
                 self.file
                     .report(Diagnostic::whole(path, "nothing in the manifest names this file").warning());
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use toml::de::DeValue;
 
+use super::document::{self, Document, SHARED};
 use super::values::{Place, one_text, path, tests};
 use super::{Scope, plain};
 use crate::connector::manifest::{BodySpec, Page, Read, RequestSpec, Since};
@@ -127,7 +128,16 @@ impl Scope<'_> {
             document.unknown(format!("there is no file {folder}{name}"), name, known);
             return None;
         };
-        let declared = variables_of(text);
+        let path = format!("{folder}{name}");
+        let shared_path = format!("{folder}{SHARED}");
+        let shared = self.sources.get(&shared_path).map(|text| (shared_path.as_str(), text));
+        let Document { text, variables: declared } = match document::read((&path, text), shared) {
+            Ok(read) => read,
+            Err(found) => {
+                self.file.report(found);
+                return None;
+            }
+        };
         if let Some(given) = variables.as_ref().and_then(Value::table) {
             for key in given.keys().iter().filter(|key| !declared.iter().any(|(known, _)| known == key.text))
             {
@@ -142,7 +152,7 @@ impl Scope<'_> {
         for (known, _) in missing {
             document.wrong(format!("nothing fills ${known}, which {name} needs"), "add it to `variables`");
         }
-        Some(BodySpec::GraphQl { document: text.to_owned(), variables: filled? })
+        Some(BodySpec::GraphQl { document: text, variables: filled? })
     }
 
     /// A value as JSON whose texts are templates.
@@ -205,23 +215,6 @@ fn holes(request: &RequestSpec) -> Vec<String> {
     let mut found: Vec<String> = templates.flat_map(|template| template.holes().map(str::to_owned)).collect();
     if let BodySpec::GraphQl { variables, .. } = &request.body {
         inside(variables, &mut found);
-    }
-    found
-}
-
-/// The variables that a GraphQL document declares, and whether each must be given.
-fn variables_of(document: &str) -> Vec<(String, bool)> {
-    let Some(head) = document.split_once('{').map(|(head, _)| head) else { return Vec::new() };
-    // An input with a default may have a brace itself; what stands before it is enough.
-    let mut found = Vec::new();
-    for declared in head.split('$').skip(1) {
-        let end = declared
-            .find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_')
-            .unwrap_or(declared.len());
-        let kind = declared[end..].trim_start().trim_start_matches(':').trim();
-        let kind = kind.split(['#', ')', ',', '\n']).next().unwrap_or_default().trim();
-        let needed = kind.ends_with('!') && !kind.contains('=');
-        found.push((declared[..end].to_owned(), needed));
     }
     found
 }
