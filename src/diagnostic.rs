@@ -80,11 +80,9 @@ impl Diagnostic {
     /// The same with "did you mean" if one of `known` is near `given`, else with the list of what is known.
     #[must_use]
     pub fn nearest<'a>(self, given: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let known: Vec<&str> = known.into_iter().collect();
-        match nearest(given, known.iter().copied()) {
-            Some(name) => self.help(format!("did you mean `{name}`?")),
-            None if known.is_empty() => self,
-            None => self.help(format!("known here: {}", known.join(", "))),
+        match meant(given, known) {
+            Some(help) => self.help(help),
+            None => self,
         }
     }
 }
@@ -120,6 +118,17 @@ pub fn place(text: &str, offset: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |at| at + 1);
     (line, before[start..].chars().count() + 1)
+}
+
+/// What to say to someone who wrote `given`: the one of `known` that was probably meant, else all of them.
+#[must_use]
+pub fn meant<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    match nearest(given, known.iter().copied()) {
+        Some(name) => Some(format!("did you mean `{name}`?")),
+        None if known.is_empty() => None,
+        None => Some(format!("known here: {}", known.join(", "))),
+    }
 }
 
 /// The one of `known` that is nearest to `given`, if any is near enough to be meant.

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::diagnostic::nearest;
+use crate::diagnostic::meant;
 use crate::ports::StoreError;
 
 /// An answer that is an error. As JSON: `{"error": …, "help": …}`.
@@ -50,11 +50,9 @@ impl ApiError {
 
     /// The same with the known name nearest to `given`, or with the list of what is known.
     pub fn nearest<'a>(self, given: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let known: Vec<&str> = known.into_iter().collect();
-        match nearest(given, known.iter().copied()) {
-            Some(name) => self.help(format!("did you mean `{name}`?")),
-            None if known.is_empty() => self,
-            None => self.help(format!("known here: {}", known.join(", "))),
+        match meant(given, known) {
+            Some(help) => self.help(help),
+            None => self,
         }
     }
 }
