@@ -144,8 +144,6 @@ impl Prepared {
             return Err(StartError::Open(listen));
         }
         let Opened { store, key, lock } = storage::open(&config.store, config.intake.queue).await?;
-        // The lock on the file says that no other process works on it.
-        let alone = lock.is_some();
         let seal = deliver::Seal::new(&key).map(Arc::new);
         let bus = bus::build(&config)?;
         let http: Arc<dyn Http> =
@@ -174,7 +172,7 @@ impl Prepared {
             clock: clock.clone(),
             world: world.clone(),
             backlog: backlog.clone(),
-            stocks: alone.then(Arc::default),
+            stocks: Some(Arc::default()),
         };
         let deps = deliver::Deps {
             store: store.clone(),

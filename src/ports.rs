@@ -22,7 +22,7 @@ pub use self::people::{
     CauseRow, Counts, ExceptionQuery, LANES, LaneState, LimitState, MessageQuery, NODES, NodeState,
     OrderQuery, OrderRow, PollState,
 };
-pub use self::store::{Store, StoreError};
+pub use self::store::{Store, StoreError, Turn};
 pub use self::work::{
     ASKED, Accepted, Committed, EntityIndex, EntityRecord, EntityWrite, Message, MessageState, NewMessage,
     Origin, Reserved, Unit, Waiting,

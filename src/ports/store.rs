@@ -29,6 +29,9 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// What [`Store::turn`] gives: while it lives, others wait.
+pub type Turn = Box<dyn std::any::Any + Send>;
+
 /// Holds truth, order and retry state.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -74,6 +77,16 @@ pub trait Store: Send + Sync {
     /// Commits units; each by itself is all or nothing. After an error some may be committed and others not; repeating
     /// all of them is safe: those that settled their messages are answered as done.
     async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError>;
+    /// Keeps others who ask for one of the same names, in this process or another, until what is given is dropped. It
+    /// spares lost races and makes nothing safe: it may be taken away, and a store that only one process works on gives
+    /// none.
+    ///
+    /// # Errors
+    /// When it is not this one's turn in good time: go on without.
+    async fn turn(&self, names: &[String]) -> Result<Option<Turn>, StoreError> {
+        let _names = names;
+        Ok(None)
+    }
 
     // --- sweeping
 

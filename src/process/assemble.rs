@@ -6,15 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
-use tokio::sync::{Mutex, MutexGuard};
-
 use super::entity::{Folded, Mail, Reservations, Told, fold};
 use super::read::{Reading, only_wakes};
+use super::turns::{Turn, Turns};
 use super::{follow, remap};
 use crate::apply;
 use crate::canonical::fact::OURS;
 use crate::canonical::{
-    AccountId, Body, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, MessageId,
+    AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, MessageId,
 };
 use crate::config::world::World;
 use crate::ports::{
@@ -39,22 +38,19 @@ pub(super) struct Assembled {
     pub(super) strays: Vec<(MessageId, Exception)>,
 }
 
-/// The right to work on stock: one batch of the process at a time, until it is committed.
-pub(super) type Turn<'t> = Option<MutexGuard<'t, ()>>;
-
 /// Makes one unit of each group of readings that share an entity.
 ///
 /// With `stocks`, what follows for stock, and what stock answers, is worked out at once and belongs to the same unit
 /// ([`follow`]); without, or when that cannot be done, it goes out as messages to ourselves. The units must be committed
 /// before the turn is given back.
-pub(super) async fn assemble<'t>(
+pub(super) async fn assemble(
     world: &World,
     store: &dyn Store,
     mut readings: Vec<Reading>,
     refused: &HashMap<MessageId, Vec<Exception>>,
     now: Timestamp,
-    stocks: Option<&'t Mutex<()>>,
-) -> Result<(Vec<(Assembled, Vec<Reading>)>, Turn<'t>), StoreError> {
+    stocks: Option<&Turns>,
+) -> Result<(Vec<(Assembled, Vec<Reading>)>, Turn), StoreError> {
     let mut batch = Batch { world, store, now, records: HashMap::new(), reserved: HashMap::new() };
     let heard: BTreeSet<EntityId> =
         readings.iter().flat_map(|reading| reading.heard.iter().cloned()).collect();
@@ -76,9 +72,16 @@ pub(super) async fn assemble<'t>(
     settle_places(&mut places, &mut known);
 
     let ids: BTreeSet<EntityId> = places.iter().filter_map(|place| place.entity.clone()).collect();
-    let mut turn = None;
-    if let Some(stocks) = stocks.filter(|_| ids.iter().any(|id| id.kind() == EntityKind::Stock)) {
-        turn = Some(stocks.lock().await);
+    let mut turn = Turn::default();
+    if let Some(stocks) = stocks {
+        let of_stock = places
+            .iter()
+            .filter(|place| place.entity.as_ref().is_some_and(|entity| entity.kind() == EntityKind::Stock));
+        let clients: BTreeSet<ClientId> =
+            of_stock.filter_map(|place| readings[place.reading].client.clone()).collect();
+        if !clients.is_empty() {
+            turn = stocks.take(store, clients).await;
+        }
     }
     batch.load(ids).await?;
     batch.reserve(concerned(&readings, &places, &batch.records)).await?;
@@ -87,11 +90,13 @@ pub(super) async fn assemble<'t>(
     for draft in &mut drafts {
         draft.fold(&mut batch, stocks.is_some()).await?;
     }
+    let asked = follow::asked(&drafts);
     if let Some(stocks) = stocks
-        && follow::wanted(&drafts)
+        && !asked.is_empty()
     {
-        if turn.is_none() {
-            turn = Some(stocks.lock().await);
+        // Who has a turn does not wait for another: two could wait for each other.
+        if !turn.is_any() {
+            turn = stocks.take(store, asked).await;
         }
         drafts = if let Some(drafts) = follow::follow(&mut batch, drafts).await? {
             drafts

@@ -3,27 +3,26 @@
 //! on in a unit of its own) is worked out in memory, and one commit writes what it comes to: the same facts, states,
 //! reservations and intents.
 //!
-//! Nothing depends on it: what is not delivered here goes out as a message to ourselves, as everything does where several
-//! processes work on one store. Entities are written under the versions that were read, as always; that only one batch
-//! of the process works on stock at a time is there to lose no races, not to be safe.
+//! Nothing depends on it: what is not delivered here goes out as a message to ourselves. Entities are written under the
+//! versions that were read, as always; that only one batch works on a client's stock at a time ([`super::turns`]) is there
+//! to lose no races, not to be safe.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::assemble::{Batch, Draft, root};
 use super::entity::Mail;
-use crate::canonical::{Body, EntityId, EntityKind, FactId};
+use crate::canonical::{Body, ClientId, EntityId, EntityKind, FactId};
 use crate::ports::{Reserved, StoreError};
 
 /// How often mail goes round. An order's question is answered in the second round; what is still under way after the last
 /// goes out as messages.
 const ROUNDS: usize = 4;
 
-/// Whether there is mail that can be delivered here.
-pub(super) fn wanted(drafts: &[Draft]) -> bool {
-    let mut mails = drafts.iter().flat_map(|draft| draft.entities.values());
-    mails.any(|(_, folded)| {
-        folded.iter().flat_map(|folded| &folded.mails).any(|mail| mail.to.kind() == EntityKind::Stock)
-    })
+/// The clients to whose stock there is mail.
+pub(super) fn asked(drafts: &[Draft]) -> BTreeSet<ClientId> {
+    let entities = drafts.iter().flat_map(|draft| draft.entities.values());
+    let mails = entities.filter_map(|(_, folded)| folded.as_ref()).flat_map(|folded| &folded.mails);
+    mails.filter(|mail| mail.to.kind() == EntityKind::Stock).map(|mail| mail.client.clone()).collect()
 }
 
 /// Delivers mail to stock and to entities of the batch, again and again. `None` when one of them cannot be worked on:

@@ -9,14 +9,15 @@ mod entity;
 mod follow;
 mod read;
 mod remap;
+mod turns;
 
 pub use remap::{FORCED, Remapped, causes, remapped};
+pub use turns::Turns;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
 
 use crate::canonical::MessageId;
 use crate::config::world::World;
@@ -28,6 +29,8 @@ use read::Reading;
 const BATCH: usize = 64;
 /// How often a unit that loses races is made again before its messages are left to a later step.
 const RACES: usize = 16;
+/// How many of those tries work out what follows for stock at once.
+const WHOLE: usize = 4;
 
 /// Works on pending messages.
 #[derive(Clone)]
@@ -42,9 +45,9 @@ pub struct Worker {
     pub world: Arc<ArcSwap<World>>,
     /// What waits, by account.
     pub backlog: Arc<Backlog>,
-    /// Whose turn it is to work on stock, for a process that works on its store alone: what follows for stock then
-    /// belongs to the unit from which it follows. Without, it goes out as messages to ourselves.
-    pub stocks: Option<Arc<Mutex<()>>>,
+    /// Whose turn it is to work on stock: what follows for it belongs to the unit from which it follows. Without, it goes
+    /// out as messages to ourselves.
+    pub stocks: Option<Arc<Turns>>,
 }
 
 impl Worker {
@@ -75,14 +78,14 @@ impl Worker {
         let mut settled = 0;
         let mut refused: HashMap<MessageId, Vec<Exception>> = HashMap::new();
         let mut forced = HashSet::new();
-        // Where anything comes in the way, small units are made that stand for themselves.
+        // Where anything but a lost race comes in the way, small units are made that stand for themselves.
         let mut stocks = self.stocks.as_deref();
-        for _ in 0..RACES {
+        for race in 0..RACES {
             if open.is_empty() {
                 break;
             }
             let now = self.clock.now();
-            let whole = stocks.take();
+            let whole = stocks.filter(|_| race < WHOLE);
             let (assembled, turn) =
                 assemble::assemble(&world, self.store.as_ref(), open, &refused, now, whole).await?;
             let mut again = Vec::new();
@@ -103,7 +106,10 @@ impl Worker {
                 }
             }
             let committed = match self.store.commit(units).await {
-                Err(_) if whole.is_some() => vec![Committed::Conflict; readings.len()],
+                Err(_) if whole.is_some() => {
+                    stocks = None;
+                    vec![Committed::Conflict; readings.len()]
+                }
                 committed => committed?,
             };
             drop(turn);
@@ -119,7 +125,10 @@ impl Worker {
                         outbound.extend(hints);
                     }
                     Committed::Conflict => again.extend(group),
-                    Committed::LinkConflict { .. } if whole.is_some() => again.extend(group),
+                    Committed::LinkConflict { .. } if whole.is_some() => {
+                        stocks = None;
+                        again.extend(group);
+                    }
                     Committed::LinkConflict { name, holder } => {
                         assemble::refuse_link(&group, &name, &holder, now, &mut refused);
                         again.extend(group);

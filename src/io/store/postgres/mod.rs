@@ -17,6 +17,7 @@
 //! | `delivery` | leases, due intents |
 //! | `flight` | attempts that begin and end |
 //! | `exceptions`, `people` | what people see and decide |
+//! | `turn` | whose turn it is, over all nodes |
 //! | `keeping` | small values, events, erasing and pruning |
 
 mod codec;
@@ -33,6 +34,7 @@ mod link;
 mod people;
 mod schema;
 mod tls;
+mod turn;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -47,18 +49,20 @@ use self::connect::Target;
 pub use self::connect::{LeaseClock, Options};
 use self::groups::Groups;
 use self::link::{Link, read, transact};
+use self::turn::Turns;
 use crate::canonical::stock::Reservation;
 use crate::canonical::{AccountId, EntityId, EntityKind, ExternalRef, IntentId, MessageId};
 use crate::ports::{
     Accepted, Attempt, CauseRow, Committed, Counts, DueIntent, EntityRecord, Event, Exception,
     ExceptionQuery, Frozen, Hint, Holder, Lease, Message, MessageQuery, NewMessage, OrderQuery, OrderRow,
-    Remedy, Reserved, Settled, Store, StoreError, Unit,
+    Remedy, Reserved, Settled, Store, StoreError, Turn, Unit,
 };
 
 /// [`Store`] on a PostgreSQL database.
 pub struct PostgresStore {
     link: Arc<Link>,
     groups: Groups,
+    turns: Turns,
     /// Under which events are claimed.
     relay: String,
     clock: LeaseClock,
@@ -82,8 +86,9 @@ impl PostgresStore {
         schema::prepare(&target, options.migrate, patience).await?;
         let link = Link::new(pool, target.place, options.statement_timeout);
         let groups = Groups::start(&link, options.queue, options.lease_clock);
+        let turns = Turns::new(options.pool);
         let relay = format!("{:016x}", rand::random::<u64>());
-        Ok(Arc::new(Self { link, groups, relay, clock: options.lease_clock }))
+        Ok(Arc::new(Self { link, groups, turns, relay, clock: options.lease_clock }))
     }
 }
 
@@ -128,6 +133,11 @@ impl Store for PostgresStore {
     async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {
         self.link.check()?;
         self.groups.commit(units).await
+    }
+
+    async fn turn(&self, names: &[String]) -> Result<Option<Turn>, StoreError> {
+        self.link.check()?;
+        self.turns.take(&self.link, names).await.map(Some)
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Hint>, StoreError> {

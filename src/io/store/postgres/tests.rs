@@ -21,6 +21,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("exceptions", exceptions::STATEMENTS),
     ("exceptions", &[exceptions::ON_ENTITIES]),
     ("people", people::STATEMENTS),
+    ("turn", turn::STATEMENTS),
     ("keeping", keeping::STATEMENTS),
 ];
 
