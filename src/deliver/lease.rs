@@ -14,6 +14,9 @@ use crate::retry::later;
 /// A lease must outlive a deadline by this much: clocks of nodes differ a little, and answers are read in the end.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// How often a lease is asked for that has almost run out when the store has given it at last.
+const SLOW: usize = 3;
+
 /// What is known of the lease.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
@@ -63,7 +66,6 @@ impl Shared {
         let now = self.now();
         let enough = |lease: &Lease| lease.until >= later(now, needed + MARGIN);
         let present = lock(&self.hold.present).clone();
-        let known = present.as_ref().map(|lease| lease.epoch);
         if let Some(lease) = &present {
             let young = lease.until >= later(now, length * 2 / 3);
             if enough(lease) && young && !lock(&self.limiter).must_save() {
@@ -71,34 +73,51 @@ impl Shared {
             }
         }
         // A lease that has run out may have had another owner since, whose level must not be overwritten unread.
-        let ours = present.as_ref().filter(|lease| lease.until > now).map(|lease| lease.epoch);
-        let until = later(now, length.max(needed + MARGIN));
-        match self.write_lease(ours, now, until).await {
-            Ok(Some(lease)) => {
-                let epoch = lease.epoch;
-                let fresh = (known != Some(epoch)).then(|| {
-                    info!(account = %self.account, epoch, "took the account's lease");
-                    serde_json::from_value::<Level>(lease.level.clone()).unwrap_or_default()
-                });
-                self.hold.keep(lease);
-                if fresh.is_none() && lock(&self.limiter).must_save() {
-                    match self.write_lease(Some(epoch), now, until).await {
-                        Ok(Some(again)) if again.epoch == epoch => self.hold.keep(again),
-                        Ok(_) => return Err(self.lost()),
-                        Err(error) => return Err(NoLease::Store(error)),
-                    }
+        let mut ours = present.as_ref().filter(|lease| lease.until > now).map(|lease| lease.epoch);
+        let mut known = present.as_ref().map(|lease| lease.epoch);
+        let mut fresh = None;
+        for tries in 0..SLOW {
+            let now = self.now();
+            let until = later(now, length.max(needed + MARGIN * 2));
+            let noted = ours.is_some();
+            let lease = match self.write_lease(ours, now, until).await {
+                Ok(Some(lease)) => lease,
+                Ok(None) => return Err(self.lost()),
+                Err(error) if fresh.is_some() => {
+                    // Forgotten, so that what the former owner left is read again with it.
+                    lock(&self.hold.present).take();
+                    return Err(NoLease::Store(error));
                 }
-                Ok(Held { epoch, fresh })
+                Err(error) => {
+                    return match present.filter(|lease| lease.until >= later(self.now(), needed + MARGIN)) {
+                        // It stays ours whatever the store says now; only what was spent must be written down first.
+                        Some(lease) if !lock(&self.limiter).must_save() => {
+                            Ok(Held { epoch: lease.epoch, fresh: None })
+                        }
+                        _ => Err(NoLease::Store(error)),
+                    };
+                }
+            };
+            let epoch = lease.epoch;
+            if known != Some(epoch) {
+                info!(account = %self.account, epoch, "took the account's lease");
+                fresh = Some(serde_json::from_value::<Level>(lease.level.clone()).unwrap_or_default());
+                known = Some(epoch);
             }
-            Ok(None) => Err(self.lost()),
-            Err(error) => match present.filter(enough) {
-                // It stays ours whatever the store says now; only what was spent must be written down first.
-                Some(lease) if !lock(&self.limiter).must_save() => {
-                    Ok(Held { epoch: lease.epoch, fresh: None })
-                }
-                _ => Err(NoLease::Store(error)),
-            },
+            // What the former owner left stays in the store until it is taken over.
+            ours = fresh.is_none().then_some(epoch);
+            let lasts = lease.until >= later(self.now(), needed + MARGIN);
+            self.hold.keep(lease);
+            let saved = || (noted && tries > 0) || !lock(&self.limiter).must_save();
+            if lasts && (fresh.is_some() || saved()) {
+                return Ok(Held { epoch, fresh });
+            }
         }
+        if fresh.is_some() {
+            lock(&self.hold.present).take();
+        }
+        let slow = "it takes so long to give a lease that this has almost run out".to_owned();
+        Err(NoLease::Store(StoreError::Unavailable(slow)))
     }
 
     /// Whether the lease is ours, as far as is known here.

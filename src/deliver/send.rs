@@ -196,6 +196,10 @@ impl Delivery {
                 .map_err(|no| self.no_content(no))?;
             let needs = self.needs(command, &content, first_need).await?;
             let (request, source) = self.encode(command, &record, &content, &needs)?;
+            // What is frozen under a lease that ends before it is sent would count as sent by the next owner.
+            if self.shared.cover(&self.view, self.epoch).await.is_err() {
+                return Err(Held::Race);
+            }
             let now = self.shared.now();
             let frozen = Frozen {
                 intent: intent.id,

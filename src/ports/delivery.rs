@@ -78,7 +78,8 @@ pub struct DueIntent {
 pub struct Settled {
     /// The intent.
     pub intent: IntentId,
-    /// Under this epoch of the account's lease; an older one changes nothing.
+    /// Under this epoch of the account's lease. An older one changes nothing, unless the last attempt was made under it
+    /// and this says what became of that ([`Settled::is_of_attempt`]).
     pub epoch: i64,
     /// Its new state.
     pub state: IntentState,
@@ -92,6 +93,18 @@ pub struct Settled {
     pub exception: Option<Exception>,
     /// When.
     pub at: Timestamp,
+}
+
+impl Settled {
+    /// Whether this tells the outcome of the last attempt of an intent, which is in `state` and flew under `epoch` last.
+    /// Whoever made an attempt knows best what became of it, also when its lease has passed on: until a successor has
+    /// begun another attempt, or a look-up, that is news and no contradiction.
+    #[must_use]
+    pub fn is_of_attempt(&self, state: IntentState, epoch: i64) -> bool {
+        self.epoch == epoch
+            && matches!(state, IntentState::InFlight | IntentState::Unknown)
+            && self.state != IntentState::Unknown
+    }
 }
 
 /// What a person decided about an intent that is stuck or was rejected.

@@ -136,6 +136,29 @@ async fn without_the_store_nothing_is_called() {
     assert_eq!(bench.partner.heard().len(), 1);
 }
 
+#[tokio::test]
+async fn a_lease_that_comes_when_it_has_almost_run_out_is_asked_for_again() {
+    let (mut bench, store) = flaky_bench();
+    bench.intend("1", CAPTURE, json!({ "payment": "p" })).await;
+    let late = {
+        let clock = bench.clock.clone();
+        move || clock.advance(Duration::from_secs(29))
+    };
+    store.slow("lease", late.clone());
+    bench.step().await;
+    assert_eq!(bench.partner.heard().len(), 1, "had at the second try");
+    // One that always comes too late is none.
+    bench.pass(3600);
+    bench.intend("2", CAPTURE, json!({ "payment": "q" })).await;
+    for _ in 0..3 {
+        store.slow("lease", late.clone());
+    }
+    bench.step().await;
+    assert_eq!(bench.partner.heard().len(), 1, "no call without a lease that outlives it");
+    bench.run(10).await;
+    assert_eq!(bench.partner.heard().len(), 2);
+}
+
 // ---------------------------------------------------------------------------------------------------------- the store
 
 #[tokio::test]

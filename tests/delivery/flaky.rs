@@ -20,16 +20,33 @@ pub enum When {
 pub struct Flaky {
     inner: Arc<dyn Store>,
     faults: Mutex<Vec<(&'static str, When)>>,
+    delays: Mutex<Vec<Delay>>,
 }
+
+/// A method, and what happens while it is carried out: time goes by.
+type Delay = (&'static str, Box<dyn Fn() + Send>);
 
 impl Flaky {
     pub fn over(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, faults: Mutex::default() })
+        Arc::new(Self { inner, faults: Mutex::default(), delays: Mutex::default() })
     }
 
     /// The next call of `method` fails.
     pub fn fail(&self, method: &'static str, when: When) {
         self.faults.lock().unwrap().push((method, when));
+    }
+
+    /// The next call of `method` takes its time.
+    pub fn slow(&self, method: &'static str, time: impl Fn() + Send + 'static) {
+        self.delays.lock().unwrap().push((method, Box::new(time)));
+    }
+
+    fn delay(&self, method: &str) {
+        let mut delays = self.delays.lock().unwrap();
+        if let Some(at) = delays.iter().position(|(name, _)| *name == method) {
+            let (_, time) = delays.remove(at);
+            time();
+        }
     }
 
     /// Whether all faults have happened.
@@ -60,6 +77,7 @@ macro_rules! flaky {
                     return Err(down());
                 }
                 let out = self.inner.$name($($arg),*).await;
+                self.delay(stringify!($name));
                 if self.fails(stringify!($name), When::After) {
                     return Err(down());
                 }

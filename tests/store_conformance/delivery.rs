@@ -88,10 +88,19 @@ pub async fn an_old_owner_changes_nothing(place: Place) {
     let old = lease(&*store, "a", 0).await.unwrap();
     assert!(store.freeze(frozen(&release, old.epoch, 5)).await.unwrap());
     let new = lease(&*store, "b", 30).await.unwrap();
+    // The successor has not sent this, so it cannot settle it before it has treated it as unknown.
+    store.settle(vec![settled(release.id, new.epoch, IntentState::Done, 31)]).await.unwrap();
+    assert_eq!(state_of(&*store, &release).await, IntentState::InFlight);
+    // Nor does it learn anything from a former owner that does not know the outcome.
+    store.settle(vec![settled(release.id, old.epoch, IntentState::Unknown, 60)]).await.unwrap();
+    assert_eq!(state_of(&*store, &release).await, IntentState::InFlight);
+    // Once it has begun to look the outcome up, it alone tells.
+    assert_eq!(store.recover(&east(), new.epoch, at(31)).await.unwrap(), 1);
+    assert!(store.refly(release.id, new.epoch, at(32)).await.unwrap());
     let answer = Settled {
         answer: Some(message(None, "answer")),
         exception: Some(exception("x")),
-        ..settled(release.id, old.epoch, IntentState::Done, 31)
+        ..settled(release.id, old.epoch, IntentState::Done, 32)
     };
     assert_eq!(store.settle(vec![answer]).await.unwrap(), []);
     assert_eq!(state_of(&*store, &release).await, IntentState::InFlight);
@@ -100,9 +109,34 @@ pub async fn an_old_owner_changes_nothing(place: Place) {
     // Nor may it send on.
     let cancel = intent("1", "cancel/east", Class::Cancel);
     assert!(!store.freeze(frozen(&cancel, old.epoch, 29)).await.unwrap());
-    // The successor has not sent this, so it cannot settle it before it has treated it as unknown.
-    store.settle(vec![settled(release.id, new.epoch, IntentState::Done, 31)]).await.unwrap();
-    assert_eq!(state_of(&*store, &release).await, IntentState::InFlight);
+}
+
+pub async fn who_made_an_attempt_tells_its_outcome_after_its_lease(place: Place) {
+    let store = place.open();
+    let (release, cancel) =
+        (intent("1", "release/east", Class::Order), intent("1", "cancel/east", Class::Cancel));
+    order_with(&*store, "1", vec![release.clone(), cancel.clone()]).await;
+    let old = lease(&*store, "a", 0).await.unwrap();
+    for one in [&release, &cancel] {
+        assert!(store.freeze(frozen(one, old.epoch, 5)).await.unwrap());
+    }
+    let new = lease(&*store, "b", 30).await.unwrap();
+    assert_eq!(store.recover(&east(), new.epoch, at(60)).await.unwrap(), 2);
+    // One was done, the other was never sent: nobody has to wait for a look-up.
+    let answer = Settled {
+        answer: Some(message(None, "answer")),
+        ..settled(release.id, old.epoch, IntentState::Done, 31)
+    };
+    store.settle(vec![answer.clone()]).await.unwrap();
+    assert_eq!(state_of(&*store, &release).await, IntentState::Done);
+    assert!(!store.pending(3, 10).await.unwrap().is_empty(), "the answer");
+    store.settle(vec![settled(cancel.id, old.epoch, IntentState::Retry, 32)]).await.unwrap();
+    assert_eq!(state_of(&*store, &cancel).await, IntentState::Retry);
+    // Told twice, it counts once.
+    assert_eq!(store.settle(vec![answer]).await.unwrap(), []);
+    assert!(store.refly(cancel.id, new.epoch, at(33)).await.unwrap(), "the successor sends it");
+    store.settle(vec![settled(cancel.id, old.epoch, IntentState::Done, 34)]).await.unwrap();
+    assert_eq!(state_of(&*store, &cancel).await, IntentState::InFlight, "that is another attempt");
 }
 
 pub async fn what_was_in_flight_becomes_unknown(place: Place) {

@@ -73,6 +73,7 @@ async fn suite(make: impl Fn() -> Place) {
             leases_pass_on_with_a_new_epoch
             freezing_checks_version_state_and_lease
             an_old_owner_changes_nothing
+            who_made_an_attempt_tells_its_outcome_after_its_lease
             what_was_in_flight_becomes_unknown
             the_oldest_of_an_entity_goes_first
             commands_of_a_class_go_before_later_classes

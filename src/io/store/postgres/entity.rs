@@ -81,16 +81,28 @@ pub(super) async fn heard(tx: &Tx, messages: &[MessageId]) -> Result<Vec<Vec<Ent
 
 /// Entities whole. The version is read first: what a later transaction has added meanwhile makes a write of it conflict.
 pub(super) async fn load(tx: &Tx, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
+    records(tx, ids, true).await
+}
+
+/// An entity without its facts and exceptions.
+pub(super) async fn load_state(tx: &Tx, id: &EntityId) -> Result<Option<EntityRecord>, Fault> {
+    Ok(records(tx, std::slice::from_ref(id), false).await?.pop())
+}
+
+async fn records(tx: &Tx, ids: &[EntityId], whole: bool) -> Result<Vec<EntityRecord>, Fault> {
     let keys: Vec<String> = ids.iter().map(|id| key(&id.0)).collect();
     let mut batch = Batch::default();
     batch.add(ENTITIES, values![keys.clone()]);
-    // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
-    let orders = ids.iter().filter(|id| id.kind() == EntityKind::Order);
-    batch.add(FACTS, values![orders.map(|id| key(&id.0)).collect::<Vec<String>>()]);
     batch.add(INTENTS, values![keys.clone()]);
-    batch.add(exceptions::ON_ENTITIES, values![keys.clone()]);
+    if whole {
+        // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
+        let orders = ids.iter().filter(|id| id.kind() == EntityKind::Order);
+        batch.add(FACTS, values![orders.map(|id| key(&id.0)).collect::<Vec<String>>()]);
+        batch.add(exceptions::ON_ENTITIES, values![keys.clone()]);
+    }
     let answers = tx.send(batch).await?;
-    let [entities, facts, intents, open] = &answers[..] else { return Err(Fault::Overtaken) };
+    let rows = |at: usize| answers.get(at).map_or(&[][..], Vec::as_slice);
+    let (entities, intents, facts, open) = (rows(0), rows(1), rows(2), rows(3));
 
     let mut found: HashMap<String, EntityRecord> = HashMap::new();
     for (id, key) in ids.iter().zip(&keys) {
@@ -130,7 +142,9 @@ pub(super) async fn load(tx: &Tx, ids: &[EntityId]) -> Result<Vec<EntityRecord>,
             record.exceptions.push(exception);
         }
     }
-    keys.iter().map(|key| found.get(key).cloned().ok_or(Fault::Overtaken)).collect()
+    let once = found.len() == keys.len();
+    let mut given = |key| if once { found.remove(key) } else { found.get(key).cloned() };
+    keys.iter().map(|key| given(key).ok_or(Fault::Overtaken)).collect()
 }
 
 pub(super) async fn reservations(

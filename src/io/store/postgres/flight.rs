@@ -196,7 +196,9 @@ impl Written {
         let Some(Standing { row, .. }) = known.intents.get(&settled.intent.0) else { return Ok(shards) };
         let flying = row.state == IntentState::InFlight;
         let current = known.leases.get(&row.account).map(|held| held.epoch);
-        if row.state.settled() || current != Some(settled.epoch) || (flying && row.epoch != settled.epoch) {
+        let made = settled.is_of_attempt(row.state, row.epoch);
+        let holds = current == Some(settled.epoch) && !(flying && row.epoch != settled.epoch);
+        if row.state.settled() || !(holds || made) {
             return Ok(shards);
         }
         let bad = !matches!(settled.state, IntentState::Done | IntentState::Withdrawn);
@@ -205,7 +207,7 @@ impl Written {
         self.ends.due.push(nanos(settled.due));
         self.ends.error.push(bad.then(|| clean(&settled.note)));
         moved(tx, &row.command, row.state, settled.state);
-        if flying {
+        if flying || made {
             self.notes.n.push(row.n);
             self.notes.number.push(i64::from(row.attempts));
             self.notes.note.push(clean(&settled.note));

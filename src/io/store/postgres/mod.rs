@@ -204,6 +204,11 @@ impl Store for PostgresStore {
         read!(self.link, tx => entity::load(&tx, &ids))
     }
 
+    async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
+        let id = id.clone();
+        read!(self.link, tx => entity::load_state(&tx, &id))
+    }
+
     async fn reservations(
         &self,
         wanted: &[Reserved],

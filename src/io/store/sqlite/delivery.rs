@@ -276,7 +276,9 @@ fn settle_one(tx: &Tx<'_>, settled: &Settled, shards: &mut BTreeSet<u16>) -> Res
     let Some(row) = find(tx, settled.intent)? else { return Ok(()) };
     let flying = row.state == IntentState::InFlight;
     let current = held(tx, row.account.as_str())?.map(|(epoch, _)| epoch);
-    if row.state.settled() || current != Some(settled.epoch) || (flying && row.epoch != settled.epoch) {
+    let made = settled.is_of_attempt(row.state, row.epoch);
+    let holds = current == Some(settled.epoch) && !(flying && row.epoch != settled.epoch);
+    if row.state.settled() || !(holds || made) {
         return Ok(());
     }
     let bad = !matches!(settled.state, IntentState::Done | IntentState::Withdrawn);
@@ -289,7 +291,7 @@ fn settle_one(tx: &Tx<'_>, settled: &Settled, shards: &mut BTreeSet<u16>) -> Res
         bad.then_some(settled.note.as_str()),
         settled.at,
     )?;
-    if flying {
+    if flying || made {
         tx.run(NOTE, params![row.n, row.attempts, settled.note])?;
     }
     if let Some(answer) = &settled.answer {
