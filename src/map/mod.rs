@@ -10,6 +10,7 @@ pub mod node;
 pub mod path;
 pub mod propose;
 pub mod reference;
+pub mod sample;
 pub mod schema;
 pub mod show;
 pub mod syntax;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::canonical::Canon;
 
+use super::convert::short;
 use super::eval::{Eval, Failed, Here};
 use super::node::Node;
 use super::path::Path;
@@ -50,6 +51,11 @@ pub(super) struct FieldTrace {
     pub sources: Vec<(String, String)>,
     pub value: Option<Value>,
     pub why: Option<String>,
+}
+
+/// A text as the trace shows it.
+pub(super) fn shown(text: &str) -> String {
+    format!("{:?}", short(text))
 }
 
 /// The address by which a part of a compiled mapping is known while it lives.

@@ -16,6 +16,7 @@ use super::lookup::Missing;
 use super::node::Node;
 use super::path::{Path, Start};
 use super::program::{Formula, Gather, Mods, Rule, Source};
+use super::trace::shown;
 
 /// A value on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,7 +212,7 @@ impl<'n> Eval<'_, 'n> {
     fn note(&self, path: &Path, val: &Val<'_>) {
         if let Some(trace) = self.trace {
             let text = match val {
-                Val::Text(text) => format!("{:?}", short(text)),
+                Val::Text(text) => shown(text),
                 Val::Num(text) => text.to_string(),
                 Val::Bool(yes) => yes.to_string(),
                 Val::Node(node) => {

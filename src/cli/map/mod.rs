@@ -5,6 +5,7 @@ mod fields;
 mod new;
 mod overlays;
 mod run;
+mod sample;
 mod tests;
 
 use std::fs;
@@ -43,6 +44,12 @@ enum What {
     Show(overlays::Show),
     /// Run changed mappings over recorded messages and tell what would come out differently: 0 nothing, 1 something, 2 error.
     Diff(diff::Diff),
+    /// Print a JSON payload without the persons in it, to keep as a test: what the mapping reads for something that is not
+    /// personal stays; of all else only the shape.
+    Sample {
+        #[command(flatten)]
+        input: Input,
+    },
     /// Find what works, but probably not as meant.
     Lint(tests::Lint),
     /// Propose a first mapping from sample payloads: it compiles and runs, and says where a person must decide.
@@ -91,6 +98,7 @@ impl Map {
             What::Test(command) => command.run(globals),
             What::Explain(command) => command.run(globals),
             What::Show(command) => command.run(globals),
+            What::Sample { input } => sample::run(globals, &input),
             What::Diff(command) => Ok(command.run(globals)),
             What::Lint(command) => command.run(globals),
             What::New(command) => command.run(globals),
