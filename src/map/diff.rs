@@ -209,6 +209,7 @@ impl Sides<'_> {
         let (before, after) = (find(self.before), find(self.after));
         let exponents = self.after.get(&account.connector).or_else(|| self.before.get(&account.connector));
         let ctx = Context {
+            account: Some(account.id.0.clone()),
             zone: account.zone.clone(),
             currency: account.currency.clone(),
             asked,

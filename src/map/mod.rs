@@ -66,6 +66,8 @@ pub struct Context {
     pub currency: Option<String>,
     /// What was asked, where the message is an answer: `id` of a re-read.
     pub asked: BTreeMap<String, String>,
+    /// What the account is called, for messages.
+    pub account: Option<String>,
 }
 
 impl Context {

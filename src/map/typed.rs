@@ -93,7 +93,14 @@ impl<'n> Eval<'_, 'n> {
             (text, from) = (before.trim(), Some(zone.clone()));
         }
         let zone = from.as_ref().or(mods.zone.as_ref()).or(self.ctx_zone.as_ref());
-        convert::instant(text, &mods.formats, zone)
+        convert::instant(text, &mods.formats, zone).map_err(|mut trouble| {
+            if let (Some(account), "no_zone") = (&self.ctx.account, trouble.kind) {
+                trouble.help = Some(format!(
+                    "set `zone` in the rule or in [mapping], or on the account: `zone` in [account.{account}]"
+                ));
+            }
+            trouble
+        })
     }
 
     fn weight_unit(&self, mods: &Mods, here: &Here<'_, 'n>) -> Result<Option<Unit>, Trouble> {

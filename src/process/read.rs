@@ -259,6 +259,7 @@ fn context(account: &Account, manifest: &Manifest, message: &Message) -> Context
         currency: account.currency.clone(),
         exponents: manifest.exponents.clone(),
         asked: asked.collect(),
+        account: Some(account.id.0.clone()),
     }
 }
 

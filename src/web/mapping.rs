@@ -285,6 +285,7 @@ impl Which {
         let account = self.account.as_ref().and_then(|id| world.config.accounts.get(id));
         let connector = world.registry.get(&self.connector);
         Context {
+            account: account.map(|account| account.id.0.clone()),
             zone: account.and_then(|account| account.zone.clone()),
             currency: account.and_then(|account| account.currency.clone()),
             asked: BTreeMap::new(),

@@ -188,6 +188,7 @@ fn find(globals: &Globals, input: &Input, payload: Vec<u8>) -> Result<Prepared, 
         };
         prepared.context.zone.clone_from(&found.zone);
         prepared.context.currency.clone_from(&found.currency);
+        prepared.context.account = Some(id.0.clone());
         prepared.client = prepared.client.or_else(|| found.client.clone());
         prepared.account = Some(id);
     }

@@ -355,6 +355,9 @@ impl Loaded {
                     );
                     found.help(format!("move it above line {}", around.line))
                 }
+                None if name == "key" => {
+                    found.help("`key` is reserved; in a [lookup] it names the column of their words")
+                }
                 None if CONTROL.contains(&name) => {
                     found.help(format!("`{name}` steers lists and facts, not this table"))
                 }

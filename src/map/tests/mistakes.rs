@@ -123,6 +123,11 @@ fn eight_a_time_without_a_zone() {
     assert_eq!(found[0].1, "mappings/shop/order.in.toml:3:6: a.at: 2015-06-29T08:46:27 has no zone");
     assert_eq!(found[0].2, "set `zone` in the rule or in [mapping], or `zone` on the account");
     let node = Node::parse_json(payload.as_bytes()).unwrap();
+    let ctx = Context { account: Some("depot".to_owned()), ..Context::default() };
+    assert_eq!(
+        compile(mapping).run(&node, &ctx).errors[0].help.as_deref(),
+        Some("set `zone` in the rule or in [mapping], or on the account: `zone` in [account.depot]")
+    );
     let ctx = Context { zone: Some("+08:00".to_owned()), ..Context::default() };
     assert_eq!(compile(mapping).run(&node, &ctx).facts[0].to_json()["at"], "2015-06-29T08:46:27+08:00");
 }
