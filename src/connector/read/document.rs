@@ -67,7 +67,7 @@ pub(super) fn read(file: Text<'_>, shared: Option<Text<'_>>) -> Result<Document,
     Ok(Document { text, variables })
 }
 
-fn parse<'t>((path, text): Text<'t>) -> Result<Parsed<'t>, Diagnostic> {
+fn parse((path, text): Text<'_>) -> Result<Parsed<'_>, Diagnostic> {
     parse_query(text).map_err(|error| unreadable(path, &error))
 }
 
