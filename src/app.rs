@@ -32,7 +32,7 @@ use crate::ingest::webhook::Intake;
 use crate::io::clock::SystemClock;
 use crate::io::http::ReqwestHttp;
 use crate::ports::{Bus, Clock, Hint, Http, INBOUND_SHARDS, NodeState, Store};
-use crate::process::Worker;
+use crate::process::{BATCH, Worker};
 use crate::{telemetry, web};
 use nodes::Heard;
 use storage::Opened;
@@ -357,6 +357,9 @@ async fn ring(
 }
 
 /// Works on one shard whenever its bell rings. A fault in one step is logged and does not end the task.
+///
+/// Where much waits, the rest is hinted again: this may have begun while the broker was not there, and the rest belongs to the
+/// node that gets the shard's hints. Two nodes on one shard do the same work, one of them in vain.
 async fn work_on(worker: Worker, shard: u16, bell: Arc<Notify>, stop: CancellationToken) {
     loop {
         let task = tokio::spawn({
@@ -365,6 +368,10 @@ async fn work_on(worker: Worker, shard: u16, bell: Arc<Notify>, stop: Cancellati
         });
         let pause = match task.await {
             Ok(Ok(0)) => None,
+            Ok(Ok(BATCH..)) => {
+                worker.bus.hint(Hint::Inbound { shard }).await;
+                None
+            }
             Ok(Ok(_)) => Some(Duration::ZERO),
             Ok(Err(error)) => {
                 tracing::error!(shard, %error, "messages wait for the store");

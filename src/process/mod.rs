@@ -26,7 +26,7 @@ use crate::ports::{Bus, Clock, Committed, Exception, Hint, Message, Store, Store
 use read::Reading;
 
 /// How many messages one step takes on.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 /// How often a unit that loses races is made again before its messages are left to a later step.
 const RACES: usize = 16;
 /// How many of those tries work out what follows for stock at once.

@@ -189,8 +189,10 @@ async fn take_events(shared: &Shared, channel: &Channel, stream: Deliveries) -> 
                 None => return "the broker ended the consumer of events".to_owned(),
             };
             last = last.max(Some(delivery.delivery_tag));
-            if let Some(event) = message::read_event(&delivery.data) {
-                // Nobody listening is no failure.
+            // Nobody listening is no failure, and spares the reading.
+            if shared.events.receiver_count() > 0
+                && let Some(event) = message::read_event(&delivery.data)
+            {
                 let _listeners = shared.events.send(event);
             }
         }
