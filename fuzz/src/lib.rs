@@ -2,7 +2,7 @@
 //!
 //! ```console
 //! $ cargo install cargo-fuzz
-//! $ RUSTC_BOOTSTRAP=1 cargo fuzz run -s none payload_x12 fuzz/corpus/payload_x12 docs/recipes/22-x12-ship-notice -- -max_total_time=60
+//! $ scripts/fuzz 60 payload_x12
 //! ```
 
 use std::sync::LazyLock;
