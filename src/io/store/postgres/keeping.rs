@@ -30,8 +30,9 @@ statements! {
         WHERE b.received < $1 AND (m.state = 1 OR (m.state = 2 AND NOT EXISTS
             (SELECT 1 FROM exception x WHERE x.about = m.id AND x.about IS NOT NULL AND x.resolved IS NULL)))
         ORDER BY b.received LIMIT $2 FOR UPDATE OF b SKIP LOCKED)";
-    OLD_TROUBLE = "DELETE FROM exception WHERE id IN (SELECT id FROM exception
-        WHERE resolved < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    OLD_TROUBLE = "DELETE FROM exception WHERE id IN (SELECT t.id
+        FROM (SELECT id, resolved FROM exception ORDER BY id LIMIT 10 * $2::int8) AS t
+        WHERE t.resolved < $1 ORDER BY t.id LIMIT $2)";
     NUM = "SELECT num FROM entity WHERE id = $1 FOR UPDATE";
     ERASE_STATE = "DELETE FROM personal WHERE entity = $1";
     ERASE_FACTS = "DELETE FROM personal_fact WHERE fact IN (SELECT n FROM fact WHERE entity = $1)";

@@ -23,8 +23,9 @@ statements! {
             (SELECT 1 FROM exception x WHERE x.about = m.id AND x.about IS NOT NULL AND x.resolved IS NULL)))
         ORDER BY b.received LIMIT ?2";
     DROP_BODY = "DELETE FROM body WHERE message = ?1";
-    OLD_TROUBLE = "DELETE FROM exception WHERE id IN
-        (SELECT id FROM exception WHERE resolved < ?1 ORDER BY id LIMIT ?2)";
+    OLD_TROUBLE = "DELETE FROM exception WHERE id IN (SELECT t.id
+        FROM (SELECT id, resolved FROM exception AS oldest ORDER BY id LIMIT 10 * ?2) AS t
+        WHERE t.resolved < ?1 ORDER BY t.id LIMIT ?2)";
     NUM = "SELECT num FROM entity WHERE id = ?1";
     ERASE_STATE = "DELETE FROM personal WHERE entity = ?1";
     ERASE_FACTS = "DELETE FROM personal_fact WHERE fact IN (SELECT n FROM fact WHERE entity = ?1)";
