@@ -303,7 +303,8 @@ async fn report(server: &Server, daemon: &Daemon, end: &End, time: Duration) -> 
     let done: u64 =
         counts.intents.iter().filter(|(_, state, _)| state == "done").map(|(.., count)| count).sum();
     row("deliveries done", &done.to_string());
-    row("attempts beyond the first", &counts.attempts.saturating_sub(done).to_string());
+    // Of what is told again and again, such as a level of stock, only the newest delivery is kept and counted above.
+    row("attempts made", &counts.attempts.to_string());
     let hooks = server.with(|world| world.ledger().webhooks);
     row("webhooks", &format!("{} made by the partners, {} lost on purpose", hooks.made, hooks.lost));
     if let Daemon::Nodes(nodes) = daemon {
