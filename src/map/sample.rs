@@ -2,17 +2,15 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
-
 use super::node::Node;
 use super::trace::{Trace, shown};
 use super::{Context, Inbound};
 use crate::canonical::fact::PERSONAL;
 
-/// The payload as JSON. What `inbound` reads for something that is not personal stays as it is, and so do `true`, `false`,
+/// The payload in which what `inbound` reads for something that is not personal stays as it is, and so do `true`, `false`,
 /// `null` and all keys; of every other text and number only the shape is left: letters become `x` and `X`, digits `1`.
 #[must_use]
-pub fn sample(inbound: &Inbound, root: &Node<'_>, ctx: &Context) -> String {
+pub fn sample<'n>(inbound: &Inbound, root: &Node<'n>, ctx: &Context) -> Node<'n> {
     let trace = Trace::default();
     let _facts = inbound.run_traced(root, ctx, Some(&trace));
     let facts = trace.facts.borrow();
@@ -22,10 +20,7 @@ pub fn sample(inbound: &Inbound, root: &Node<'_>, ctx: &Context) -> String {
         .filter(|field| is_personal(&field.name))
         .flat_map(|field| field.sources.iter().map(|(_, text)| text.as_str()))
         .collect();
-    let mut text = String::new();
-    write(root, &Kept { trace: &trace, personal }, 0, &mut text);
-    text.push('\n');
-    text
+    Kept { trace: &trace, personal }.without_persons(root)
 }
 
 /// Whether the field tells who or where somebody is; a country or a region alone does not.
@@ -44,60 +39,18 @@ impl Kept<'_> {
     fn keeps(&self, leaf: &Node<'_>, shown: &str) -> bool {
         self.trace.was_read(leaf) && !self.personal.contains(shown)
     }
-}
 
-fn write(node: &Node<'_>, kept: &Kept<'_>, depth: usize, out: &mut String) {
-    match node {
-        Node::Null => out.push_str("null"),
-        Node::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
-        Node::Num(text) if kept.keeps(node, text) => out.push_str(text),
-        Node::Num(text) => out.push_str(&shape(text)),
-        Node::Str(text) if kept.keeps(node, &shown(text)) => out.push_str(&quoted(text)),
-        Node::Str(text) => out.push_str(&quoted(&shape(text))),
-        Node::List(items) => {
-            let items = items.iter().map(|item| (None, item));
-            write_all(('[', ']'), items, kept, depth, out);
-        }
-        Node::Map(entries) => {
-            let entries = entries.iter().map(|(key, value)| (Some(key.as_ref()), value));
-            write_all(('{', '}'), entries, kept, depth, out);
+    fn without_persons<'n>(&self, node: &Node<'n>) -> Node<'n> {
+        match node {
+            Node::Num(text) if !self.keeps(node, text) => Node::Num(shape(text).into()),
+            Node::Str(text) if !self.keeps(node, &shown(text)) => Node::Str(shape(text).into()),
+            Node::List(items) => Node::List(items.iter().map(|item| self.without_persons(item)).collect()),
+            Node::Map(entries) => Node::Map(
+                entries.iter().map(|(key, value)| (key.clone(), self.without_persons(value))).collect(),
+            ),
+            kept => kept.clone(),
         }
     }
-}
-
-fn write_all<'i, 'n: 'i>(
-    (open, close): (char, char),
-    items: impl ExactSizeIterator<Item = (Option<&'i str>, &'i Node<'n>)>,
-    kept: &Kept<'_>,
-    depth: usize,
-    out: &mut String,
-) {
-    out.push(open);
-    let many = items.len();
-    for (index, (key, value)) in items.enumerate() {
-        line(depth + 1, out);
-        if let Some(key) = key {
-            out.push_str(&quoted(key));
-            out.push_str(": ");
-        }
-        write(value, kept, depth + 1, out);
-        if index + 1 < many {
-            out.push(',');
-        }
-    }
-    if many > 0 {
-        line(depth, out);
-    }
-    out.push(close);
-}
-
-fn line(depth: usize, out: &mut String) {
-    out.push('\n');
-    out.extend(std::iter::repeat_n("  ", depth));
-}
-
-fn quoted(text: &str) -> String {
-    Value::String(text.to_owned()).to_string()
 }
 
 /// The text with its letters and digits made alike. A number stays one: its exponent keeps its letter.
@@ -116,6 +69,8 @@ fn shape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::config::sources::Sources;
 
@@ -152,9 +107,9 @@ quantity = "qty"
         sources.insert("mappings/x/order.in.toml", MAPPING);
         let inbound = Inbound::compile(&sources, "x", "order", &[]).unwrap();
         let root = Node::parse_json(PAYLOAD.as_bytes()).unwrap();
-        let text = sample(&inbound, &root, &Context::default());
+        let kept = sample(&inbound, &root, &Context::default());
+        let text = crate::web::pretty::pretty(&kept.to_json(), false).unwrap();
         insta::assert_snapshot!(text);
-        let kept = Node::parse_json(text.as_bytes()).unwrap();
         let facts = |root: &Node<'_>| {
             let mapped = inbound.run(root, &Context::default());
             assert_eq!(mapped.errors, []);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{Input, Mapping, prepare};
 use crate::cli::{Done, Failure, Globals, say};
 use crate::map::{SyntaxKind, sample};
+use crate::web::pretty::pretty;
 
 pub(super) fn run(globals: &Globals, input: &Input) -> Done {
     let prepared = prepare(globals, input)?;
@@ -27,6 +28,7 @@ pub(super) fn run(globals: &Globals, input: &Input) -> Done {
     }
     let node =
         inbound.read(&prepared.payload).map_err(|error| Failure(format!("{}: {error}", input.file)))?;
-    say(sample::sample(&inbound, &node, &prepared.context).trim_end());
+    let sample = sample::sample(&inbound, &node, &prepared.context).to_json();
+    say(pretty(&sample, false).unwrap_or(sample));
     Ok(ExitCode::SUCCESS)
 }
