@@ -19,7 +19,7 @@ use super::{Done, Failure, Globals, block_on, complain, files, say};
 use crate::app::{self, Prepared, Running};
 use crate::canonical::{IntentState, Phase};
 use crate::ports::{Counts, ExceptionQuery, Store, StoreError};
-use crate::sandbox::{Expect, Server, Settings, World};
+use crate::sandbox::{Expect, Ledger, Server, Settings, World};
 use crate::telemetry;
 use nodes::Nodes;
 use script::{Scene, Then};
@@ -97,7 +97,9 @@ const PATIENCE: Duration = Duration::from_mins(6);
 struct End {
     placed: Vec<Placed>,
     counts: Counts,
-    /// What is wrong by the partners' own books.
+    /// The partners' own books.
+    ledger: Ledger,
+    /// What is wrong by them.
     wrong: Vec<String>,
     agreed: bool,
 }
@@ -154,8 +156,8 @@ impl Demo {
 
         let begun = Instant::now();
         let end = self.watch(&server, &mut daemon).await?;
-        report(&server, &daemon, &end, begun.elapsed()).await?;
-        let green = checks(&server, &end);
+        report(&daemon, &end, begun.elapsed()).await?;
+        let green = checks(&end);
         if self.stay {
             say("The console stays up; Ctrl-C ends it.");
             tokio::signal::ctrl_c().await?;
@@ -221,14 +223,15 @@ impl Demo {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let wrong = server.with(|world| world.ledger().check());
+            let ledger = server.with(|world| world.ledger());
+            let wrong = ledger.check();
             let acted = placed.len() == self.orders && placed.iter().all(|order| order.done);
             let open: usize = unsettled(&counts);
             let phases: Vec<String> =
                 counts.phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
             let message = format!("{}; {open} to do", phases.join(", "));
             bar.set_position(
-                u64::try_from(self.orders.saturating_sub(unfinished(server)))?
+                u64::try_from(self.orders.saturating_sub(unfinished(&wrong)))?
                     .min(u64::try_from(placed.len())?),
             );
             bar.set_message(message.clone());
@@ -236,10 +239,10 @@ impl Demo {
                 complain(format_args!("{:>4} s  {message}", begun.elapsed().as_secs()));
                 told = message;
             }
-            let agreed = acted && whole && wrong.is_empty() && open == 0 && cancels_known(server, &counts);
+            let agreed = acted && whole && wrong.is_empty() && open == 0 && cancels_known(&ledger, &counts);
             if agreed || begun.elapsed() > PATIENCE {
                 bar.finish_and_clear();
-                return Ok(End { placed, counts, wrong, agreed });
+                return Ok(End { placed, counts, ledger, wrong, agreed });
             }
             if acted && !calm && begun.elapsed() > Duration::from_secs(45) {
                 // Chance strikes for ever; a check of both sides wants a moment of rest.
@@ -253,8 +256,7 @@ impl Demo {
 }
 
 /// Orders whose partners' side is not yet as it must be at the end.
-fn unfinished(server: &Server) -> usize {
-    let wrong = server.with(|world| world.ledger().check());
+fn unfinished(wrong: &[String]) -> usize {
     let names: std::collections::BTreeSet<&str> =
         wrong.iter().filter_map(|text| text.split_once(':').map(|(name, _)| name)).collect();
     names.len()
@@ -272,8 +274,8 @@ fn unsettled(counts: &Counts) -> usize {
 }
 
 /// Whether the daemon knows of each order that the store has cancelled.
-fn cancels_known(server: &Server, counts: &Counts) -> bool {
-    let there = server.with(|world| world.ledger().orders.iter().filter(|order| order.cancelled).count());
+fn cancels_known(ledger: &Ledger, counts: &Counts) -> bool {
+    let there = ledger.orders.iter().filter(|order| order.cancelled).count();
     let cancelled = |phase: &str| {
         matches!(
             Phase::parse(phase),
@@ -284,8 +286,8 @@ fn cancels_known(server: &Server, counts: &Counts) -> bool {
     u64::try_from(there).is_ok_and(|there| there == here)
 }
 
-async fn report(server: &Server, daemon: &Daemon, end: &End, time: Duration) -> Result<(), Failure> {
-    let End { placed, counts, .. } = end;
+async fn report(daemon: &Daemon, end: &End, time: Duration) -> Result<(), Failure> {
+    let End { placed, counts, ledger, .. } = end;
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for order in placed {
         *kinds.entry(order.title).or_default() += 1;
@@ -305,7 +307,7 @@ async fn report(server: &Server, daemon: &Daemon, end: &End, time: Duration) -> 
     row("deliveries done", &done.to_string());
     // Of what is told again and again, such as a level of stock, only the newest delivery is kept and counted above.
     row("attempts made", &counts.attempts.to_string());
-    let hooks = server.with(|world| world.ledger().webhooks);
+    let hooks = &ledger.webhooks;
     row("webhooks", &format!("{} made by the partners, {} lost on purpose", hooks.made, hooks.lost));
     if let Daemon::Nodes(nodes) = daemon {
         row("nodes", &nodes.story());
@@ -327,9 +329,8 @@ fn row(name: &str, value: &str) {
 }
 
 /// Compares both sides and says so; true when all is as it must be.
-fn checks(server: &Server, end: &End) -> bool {
-    let End { counts, wrong, agreed, .. } = end;
-    let ledger = server.with(|world| world.ledger());
+fn checks(end: &End) -> bool {
+    let End { counts, ledger, wrong, agreed, .. } = end;
     let sendable = |expect: Expect| matches!(expect, Expect::Ships | Expect::CancelledLate);
     let mut green = true;
     let mut check = |text: &str, holds: bool| {
@@ -367,7 +368,7 @@ fn checks(server: &Server, end: &End) -> bool {
         }),
     );
     check("every refund that was asked for was paid once", !wrong.iter().any(|text| text.contains("refund")));
-    check("every cancellation in the store is known", cancels_known(server, counts));
+    check("every cancellation in the store is known", cancels_known(ledger, counts));
     check("nothing lost, nothing twice, by the partners' own books", wrong.is_empty());
     let settled = unsettled(counts) == 0;
     check("every message is applied or an exception, every command settled", settled && *agreed);
