@@ -121,14 +121,14 @@ impl Scope<'_> {
         let filled = variables
             .as_ref()
             .map_or_else(|| Some(Json::Object(Map::new())), |value| self.json(value, place));
-        let Some(text) = self.sources.get(&format!("{folder}{name}")) else {
+        let path = format!("{folder}{name}");
+        let Some(text) = self.sources.get(&path) else {
             let known =
                 self.sources.under(&folder).filter_map(|(path, _)| path.strip_prefix(folder.as_str()));
             let known: Vec<&str> = known.filter(|name| name.ends_with(".graphql")).collect();
-            document.unknown(format!("there is no file {folder}{name}"), name, known);
+            document.unknown(format!("there is no file {path}"), name, known);
             return None;
         };
-        let path = format!("{folder}{name}");
         let shared_path = format!("{folder}{SHARED}");
         let shared = self.sources.get(&shared_path).map(|text| (shared_path.as_str(), text));
         let Document { text, variables: declared } = match document::read((&path, text), shared) {
