@@ -138,8 +138,9 @@ pub trait Bus: Send + Sync {
     fn heard(&self) -> bool {
         true
     }
-    /// The events of all nodes, from now on. A listener that falls far behind misses some.
-    fn listen(&self) -> BoxStream<'static, Event>;
+    /// The events of all nodes, from when it is given. While the bus is away there are none; a listener that falls far
+    /// behind misses some.
+    async fn listen(&self) -> BoxStream<'static, Event>;
     /// Ends [`Bus::next`] and [`Bus::received`] for all callers.
     async fn close(&self);
 }

@@ -28,7 +28,7 @@ pub async fn stream(State(web): State<Web>, RawQuery(raw): RawQuery) -> Result<R
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listeners").help("close some pages")
     })?;
     let hello = Sent::default().event("hello").retry(Duration::from_secs(2)).data("{}");
-    let changes = web.bus.listen().filter_map(move |event| {
+    let changes = web.bus.listen().await.filter_map(move |event| {
         let _held = &place;
         let wanted = client.as_ref().is_none_or(|client| *client == event.client.0)
             && entity.as_ref().is_none_or(|entity| *entity == event.entity.0);

@@ -112,7 +112,7 @@ async fn publishing_is_confirmed(bus: Arc<dyn Bus>) {
 }
 
 async fn events_reach_listeners(bus: Arc<dyn Bus>) {
-    let mut listener = bus.listen();
+    let mut listener = bus.listen().await;
     bus.publish(&event(7)).await.unwrap();
     let heard = timeout(SOON, listener.next()).await.unwrap().unwrap();
     assert_eq!(heard, event(7));

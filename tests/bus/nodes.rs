@@ -87,7 +87,7 @@ async fn shards_move(url: &str) {
 async fn everyone_hears(url: &str) {
     let nodes = [node(url).await, node(url).await, node(url).await];
     let everyone = Hint::Everyone { account: AccountId::from("east") };
-    let mut listeners: Vec<_> = nodes.iter().map(|node| node.listen()).collect();
+    let mut listeners = futures::future::join_all(nodes.iter().map(|node| node.listen())).await;
     nodes[0].hint(everyone.clone()).await;
     for node in &nodes {
         assert_eq!(timeout(PATIENCE, node.next()).await.unwrap(), Some(everyone.clone()));
@@ -95,6 +95,35 @@ async fn everyone_hears(url: &str) {
     nodes[1].publish(&event(7)).await.unwrap();
     for listener in &mut listeners {
         assert_eq!(timeout(PATIENCE, listener.next()).await.unwrap(), Some(event(7)));
+    }
+    for node in &nodes {
+        node.close().await;
+    }
+}
+
+/// The broker carries events only to nodes where somebody listens.
+async fn events_come_where_somebody_listens(broker: &Broker) {
+    let nodes = [node(&broker.url()).await, node(&broker.url()).await];
+    let bound = || {
+        let list = broker.control(&["list_bindings", "--quiet", "source_name"]);
+        list.lines().filter(|source| source.trim() == topology::EVENTS).count()
+    };
+    let comes_to = |many: usize| {
+        let begun = std::time::Instant::now();
+        while bound() != many {
+            assert!(begun.elapsed() < Duration::from_mins(2), "{} queues, not {many}", bound());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    // Those of nodes that have gone go too.
+    comes_to(0);
+    for ordinal in 1..3 {
+        let mut listener = nodes[0].listen().await;
+        assert_eq!(bound(), 1);
+        nodes[1].publish(&event(ordinal)).await.unwrap();
+        assert_eq!(timeout(PATIENCE, listener.next()).await.unwrap(), Some(event(ordinal)));
+        drop(listener);
+        comes_to(0);
     }
     for node in &nodes {
         node.close().await;
@@ -249,6 +278,7 @@ async fn nodes_share_one_broker() {
     let url = broker.url();
     shards_move(&url).await;
     everyone_hears(&url).await;
+    events_come_where_somebody_listens(&broker).await;
     others_subscribe(&url).await;
     inbound_and_dead_letters(&url).await;
     the_example_listens(&url).await;

@@ -76,8 +76,8 @@ impl Bus for Fused<dyn Bus> {
     async fn received(&self) -> Option<Received> {
         fused!(self.received())
     }
-    fn listen(&self) -> futures::stream::BoxStream<'static, Event> {
-        self.port.listen()
+    async fn listen(&self) -> futures::stream::BoxStream<'static, Event> {
+        self.port.listen().await
     }
     async fn next(&self) -> Option<Hint> {
         fused!(self.next())

@@ -91,8 +91,8 @@ impl Bus for Unreliable {
     async fn received(&self) -> Option<crossdock::ports::Received> {
         self.bus.received().await
     }
-    fn listen(&self) -> futures::stream::BoxStream<'static, crossdock::ports::Event> {
-        self.bus.listen()
+    async fn listen(&self) -> futures::stream::BoxStream<'static, crossdock::ports::Event> {
+        self.bus.listen().await
     }
     async fn next(&self) -> Option<Hint> {
         self.bus.next().await

@@ -69,7 +69,7 @@ impl Bus for EmbeddedBus {
         self.events.receiver_count() > 0
     }
 
-    fn listen(&self) -> BoxStream<'static, Event> {
+    async fn listen(&self) -> BoxStream<'static, Event> {
         stream(self.events.subscribe())
     }
 

@@ -19,8 +19,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::connect::{STEP, broken, connect};
+use super::listen::Events;
 use super::topology::{
-    ALL_NODES, EVENTS, INBOUND_QUEUE, OUTBOUND_SHARDS, PARKED_QUEUE, WORK, inbound_queue, outbound_queue,
+    ALL_NODES, INBOUND_QUEUE, OUTBOUND_SHARDS, PARKED_QUEUE, WORK, inbound_queue, outbound_queue,
 };
 use super::{Shared, message};
 use crate::ports::{Dead, Hint, INBOUND_SHARDS, Received, Verdict};
@@ -28,18 +29,14 @@ use crate::ports::{Dead, Hint, INBOUND_SHARDS, Received, Verdict};
 /// Hints are cheap and taken at once.
 const HINTS_AHEAD: u16 = 256;
 /// So many are acknowledged together.
-const ACK_EVERY: usize = 64;
-/// Events to listeners.
-const EVENTS_AHEAD: u16 = 256;
+pub(super) const ACK_EVERY: usize = 64;
 /// Messages that may wait for the inbox's commit: they go in groups.
 const INBOUND_AHEAD: u16 = 64;
 /// Dead letters are few.
 const PARKED_AHEAD: u16 = 16;
-/// Events that a node's own queue keeps for slow listeners; the oldest go first.
-const EVENTS_QUEUED: i64 = 10_000;
 
 /// A consumer's deliveries and, when the broker ends it (a queue was deleted), `None`.
-type Deliveries = BoxStream<'static, Option<lapin::Result<Delivery>>>;
+pub(super) type Deliveries = BoxStream<'static, Option<lapin::Result<Delivery>>>;
 
 pub(super) async fn supervise(shared: Arc<Shared>) {
     while let Some((connection, channel)) = connect(&shared, "consuming").await {
@@ -67,17 +64,12 @@ async fn consume(shared: &Shared, connection: &Connection, hints: Channel) -> St
     let open = async {
         let hint_streams = open_hints(&hints).await?;
         let events = connection.create_channel().await?;
-        let event_stream = open_events(&events).await?;
+        let events = Events::open(events).await?;
         let inbound = connection.create_channel().await?;
         let inbound_stream = open_queue(&inbound, INBOUND_QUEUE, INBOUND_AHEAD).await?;
         let parked = connection.create_channel().await?;
         let parked_stream = open_queue(&parked, PARKED_QUEUE, PARKED_AHEAD).await?;
-        Ok::<_, lapin::Error>((
-            hint_streams,
-            (events, event_stream),
-            (inbound, inbound_stream),
-            (parked, parked_stream),
-        ))
+        Ok::<_, lapin::Error>((hint_streams, events, (inbound, inbound_stream), (parked, parked_stream)))
     };
     let (hint_streams, events, inbound, parked) = match timeout(STEP * 3, open).await {
         Ok(Ok(opened)) => opened,
@@ -87,7 +79,7 @@ async fn consume(shared: &Shared, connection: &Connection, hints: Channel) -> St
     shared.consuming.store(true, Ordering::Relaxed);
     tokio::select! {
         why = take_hints(shared, &hints, hint_streams) => why,
-        why = take_events(shared, &events.0, events.1) => why,
+        why = events.take(&shared.listeners) => why,
         why = take_messages(shared, &inbound.0, inbound.1) => why,
         why = take_messages(shared, &parked.0, parked.1) => why,
     }
@@ -100,17 +92,11 @@ async fn open_hints(channel: &Channel) -> lapin::Result<Vec<Deliveries>> {
     for queue in queues {
         streams.push(start(channel, &queue).await?);
     }
-    let own = own_queue(channel, WORK, ALL_NODES, FieldTable::default()).await?;
+    let own = own_queue(channel, FieldTable::default()).await?;
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(own.as_str().into(), WORK.into(), ALL_NODES.into(), options, arguments).await?;
     streams.push(start(channel, &own).await?);
     Ok(streams)
-}
-
-async fn open_events(channel: &Channel) -> lapin::Result<Deliveries> {
-    channel.basic_qos(EVENTS_AHEAD, BasicQosOptions::default()).await?;
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(EVENTS_QUEUED));
-    let own = own_queue(channel, EVENTS, "#", arguments).await?;
-    start(channel, &own).await
 }
 
 async fn open_queue(channel: &Channel, queue: &str, ahead: u16) -> lapin::Result<Deliveries> {
@@ -119,29 +105,14 @@ async fn open_queue(channel: &Channel, queue: &str, ahead: u16) -> lapin::Result
 }
 
 /// A queue of this node alone, which goes with its connection.
-async fn own_queue(
-    channel: &Channel,
-    exchange: &str,
-    key: &str,
-    arguments: FieldTable,
-) -> lapin::Result<String> {
+pub(super) async fn own_queue(channel: &Channel, arguments: FieldTable) -> lapin::Result<String> {
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare("".into(), options, arguments).await?;
-    let name = queue.name().as_str().to_owned();
-    channel
-        .queue_bind(
-            name.as_str().into(),
-            exchange.into(),
-            key.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
-    Ok(name)
+    Ok(queue.name().as_str().to_owned())
 }
 
-async fn start(channel: &Channel, queue: &str) -> lapin::Result<Deliveries> {
+pub(super) async fn start(channel: &Channel, queue: &str) -> lapin::Result<Deliveries> {
     let consumer = channel
         .basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
         .await?;
@@ -176,33 +147,6 @@ async fn take_hints(shared: &Shared, channel: &Channel, streams: Vec<Deliveries>
         }
     }
     "the broker ended all consumers of hints".to_owned()
-}
-
-async fn take_events(shared: &Shared, channel: &Channel, stream: Deliveries) -> String {
-    let mut chunks = stream.ready_chunks(ACK_EVERY);
-    while let Some(chunk) = chunks.next().await {
-        let mut last = None;
-        for delivery in chunk {
-            let delivery = match delivery {
-                Some(Ok(delivery)) => delivery,
-                Some(Err(error)) => return error.to_string(),
-                None => return "the broker ended the consumer of events".to_owned(),
-            };
-            last = last.max(Some(delivery.delivery_tag));
-            // Nobody listening is no failure, and spares the reading.
-            if shared.events.receiver_count() > 0
-                && let Some(event) = message::read_event(&delivery.data)
-            {
-                let _listeners = shared.events.send(event);
-            }
-        }
-        if let Some(tag) = last
-            && let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple: true }).await
-        {
-            return error.to_string();
-        }
-    }
-    "the broker ended the consumer of events".to_owned()
 }
 
 /// Hands messages on and tells the broker what became of each, in whatever order that is known.

@@ -10,6 +10,7 @@
 
 mod connect;
 mod consume;
+mod listen;
 mod message;
 mod publish;
 pub mod topology;
@@ -20,14 +21,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use secrecy::SecretString;
-use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::connect::{Address, BadAddress, open};
+use self::listen::Listeners;
 use self::publish::Publisher;
 use super::hints::Hints;
-use super::{EVENTS_KEPT, stream};
 use crate::ports::{Bus, BusError, Command, Event, Hint, Received};
 
 /// How to reach the broker.
@@ -60,7 +61,7 @@ struct Shared {
     hints: Hints,
     /// For the broker.
     outgoing: Hints,
-    events: broadcast::Sender<Event>,
+    listeners: Listeners,
     taken: mpsc::Sender<Received>,
     consuming: AtomicBool,
     closed: CancellationToken,
@@ -77,13 +78,12 @@ impl RabbitBus {
     /// When the address cannot be read.
     pub fn start(options: &Options) -> Result<Self, BadAddress> {
         let address = Address::read(options)?;
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (taken, received) = mpsc::channel(RECEIVED_KEPT);
         let shared = Arc::new(Shared {
             address,
             hints: Hints::default(),
             outgoing: Hints::default(),
-            events,
+            listeners: Listeners::default(),
             taken,
             consuming: AtomicBool::new(false),
             closed: CancellationToken::new(),
@@ -142,8 +142,8 @@ impl Bus for RabbitBus {
         }
     }
 
-    fn listen(&self) -> BoxStream<'static, Event> {
-        stream(self.shared.events.subscribe())
+    async fn listen(&self) -> BoxStream<'static, Event> {
+        self.shared.listeners.listen(self.shared.consuming.load(Ordering::Relaxed)).await
     }
 
     async fn close(&self) {
