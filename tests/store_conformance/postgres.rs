@@ -141,7 +141,6 @@ async fn two_nodes_count_one_entity_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_publish_an_event_once_and_fire_a_timer_once() {
     let (_server, one, other) = two().await;
-    let events = (0..50).map(|n| ("order.placed".to_owned(), json!({ "n": n }))).collect();
     let timers = (0..50)
         .map(|n| crossdock::ports::Timer {
             entity: order_id("1"),
@@ -150,13 +149,21 @@ async fn two_nodes_publish_an_event_once_and_fire_a_timer_once() {
             due: at(5),
         })
         .collect();
-    commit(&*one, unit(vec![EntityWrite { events, timers, ..write("1", 0) }])).await;
+    commit(&*one, unit(vec![EntityWrite { timers, ..write("1", 0) }])).await;
+    for part in 0..10 {
+        let events = (0..5).map(|n| ("order.placed".to_owned(), json!({ "n": 5 * part + n }))).collect();
+        commit(&*one, unit(vec![EntityWrite { events, ..write("1", part + 1) }])).await;
+    }
     let (mine, others) = tokio::join!(one.events(30), other.events(30));
     let (mine, others) = (mine.unwrap(), others.unwrap());
     assert!(mine.iter().all(|event| !others.contains(event)), "claimed twice");
     assert_eq!(one.events(30).await.unwrap(), mine, "a claim is its owner's until it is published");
     let rest = other.events(100).await.unwrap();
     assert_eq!(mine.len() + rest.len(), 50);
+    let mut all = [mine.clone(), rest.clone()].concat();
+    all.sort_by_key(|event| event.ordinal);
+    let told: Vec<_> = all.iter().map(|event| event.data["n"].as_i64().unwrap()).collect();
+    assert_eq!(told, (0..50).collect::<Vec<_>>(), "a later event has a larger ordinal");
     one.close().await.unwrap();
     assert_eq!(other.events(100).await.unwrap().len(), 50, "left by the one that has gone");
     let third = other.clone();

@@ -9,3 +9,5 @@ INSERT INTO entity (num, id, kind, version, erased, client, account, label, phas
 INSERT INTO intent (n, id, entity, account, slot, generation, command, class, args, state, attempts, due, created, epoch,
         frozen_at, sent_digest, error)
     VALUES (nextval('intent_n'), '\x00112233445566778899aabbccddeeff', 1, 'east', 'release/east', 0, 'order.create', 3, '{}', 0, 0, 0, 0, 0, NULL, '', NULL);
+INSERT INTO event (ordinal, client, entity, version, name, data, at)
+    VALUES (nextval('event_ordinal'), 'acme', 'order:old', 3, 'order.placed', '{"n":7}', 5);

@@ -9,6 +9,7 @@ use rusqlite::types::Value as Cell;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
+use super::form::nanos;
 use super::{postgres, sqlite};
 use crate::ports::StoreError;
 
@@ -394,6 +395,9 @@ pub async fn to_file(options: &postgres::Options, to: &Path) -> Result<Vec<Copie
             }
         }
         snapshot.batch_execute("CLOSE c").await.map_err(|error| sql(&error))?;
+        if table == "event" {
+            bundles(&snapshot, &columns, &batches).await?;
+        }
     }
     drop(batches);
     let copied = writing.await.map_err(failed)??;
@@ -409,6 +413,43 @@ pub async fn to_file(options: &postgres::Options, to: &Path) -> Result<Vec<Copie
             .map_err(failed)?;
     }
     Ok(copied)
+}
+
+/// Events that the database keeps together, one by one.
+async fn bundles(
+    snapshot: &tokio_postgres::Transaction<'_>,
+    columns: &[String],
+    batches: &tokio::sync::mpsc::Sender<Read>,
+) -> Result<(), StoreError> {
+    let select = "DECLARE c NO SCROLL CURSOR FOR SELECT open, data FROM bundle ORDER BY first";
+    snapshot.batch_execute(select).await.map_err(|error| sql(&error))?;
+    loop {
+        let found = snapshot.query("FETCH 10 FROM c", &[]).await.map_err(|error| sql(&error))?;
+        if found.is_empty() {
+            break;
+        }
+        let mut rows = Vec::new();
+        for row in &found {
+            for event in postgres::bundled(row)? {
+                let cell = |column: &String| match column.as_str() {
+                    "ordinal" => Cell::Integer(event.ordinal),
+                    "client" => Cell::Text(event.client.0.clone()),
+                    "entity" => Cell::Text(event.entity.0.clone()),
+                    "version" => Cell::Integer(event.version),
+                    "name" => Cell::Text(event.name.clone()),
+                    "data" => Cell::Text(event.data.to_string()),
+                    "at" => Cell::Integer(nanos(event.at)),
+                    _ => Cell::Null,
+                };
+                rows.push(columns.iter().map(cell).collect());
+            }
+        }
+        let read = Read { table: "event".to_owned(), columns: columns.to_vec(), rows };
+        if batches.send(read).await.is_err() {
+            break;
+        }
+    }
+    snapshot.batch_execute("CLOSE c").await.map_err(|error| sql(&error))
 }
 
 fn row_of(

@@ -84,9 +84,9 @@ pub(super) async fn load(tx: &Tx, ids: &[EntityId]) -> Result<Vec<EntityRecord>,
     records(tx, ids, true).await
 }
 
-/// An entity without its facts and exceptions.
-pub(super) async fn load_state(tx: &Tx, id: &EntityId) -> Result<Option<EntityRecord>, Fault> {
-    Ok(records(tx, std::slice::from_ref(id), false).await?.pop())
+/// Entities without their facts and exceptions.
+pub(super) async fn load_states(tx: &Tx, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
+    records(tx, ids, false).await
 }
 
 async fn records(tx: &Tx, ids: &[EntityId], whole: bool) -> Result<Vec<EntityRecord>, Fault> {

@@ -1,4 +1,5 @@
-//! Group commit: what queues up while one transaction runs goes into the next one together.
+//! Group commit: what queues up while one transaction runs goes into the next one together. What is read for one attempt
+//! after the other goes together likewise.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use tokio_util::task::TaskTracker;
 use super::codec::Fault;
 use super::connect::LeaseClock;
 use super::flight::{Step, Stepped};
-use super::link::{Link, Tx, closed, transact_here};
-use super::{commit, flight, intake};
-use crate::canonical::{AccountId, IntentId};
-use crate::ports::{Accepted, Committed, Frozen, Hint, NewMessage, Settled, StoreError, Unit};
+use super::link::{Link, Tx, closed, read_here, transact_here};
+use super::{commit, entity, flight, intake};
+use crate::canonical::{AccountId, EntityId, IntentId};
+use crate::ports::{Accepted, Committed, EntityRecord, Frozen, Hint, NewMessage, Settled, StoreError, Unit};
 
 /// Messages of one transaction, about.
 const MESSAGES: usize = 512;
@@ -24,6 +25,8 @@ const BYTES: usize = 8 << 20;
 const UNITS: usize = 128;
 /// Steps of attempts of one transaction, about.
 const STEPS: usize = 64;
+/// Entities whose states are read at a time, at most.
+const STATES: usize = 64;
 /// Transactions of a kind at a time: while one is written to the disk, the next one is sent.
 const AT_A_TIME: usize = 2;
 
@@ -48,12 +51,19 @@ pub(super) struct Flight {
     reply: Reply<Vec<Stepped>>,
 }
 
+/// A state to read.
+pub(super) struct Look {
+    entity: EntityId,
+    reply: Reply<Option<EntityRecord>>,
+}
+
 /// The ends at which callers stand.
 #[derive(Clone)]
 struct Doors {
     offers: mpsc::Sender<Offer>,
     works: mpsc::UnboundedSender<Work>,
     flights: mpsc::UnboundedSender<Flight>,
+    looks: mpsc::UnboundedSender<Look>,
 }
 
 /// The tasks that work, and the way to them.
@@ -68,16 +78,18 @@ impl Groups {
         let (offers, offered) = mpsc::channel(room.max(1));
         let (works, working) = mpsc::unbounded_channel();
         let (flights, flying) = mpsc::unbounded_channel();
+        let (looks, looking) = mpsc::unbounded_channel();
         let (offered, working) = (Arc::new(Mutex::new(offered)), Arc::new(Mutex::new(working)));
-        let flying = Arc::new(Mutex::new(flying));
+        let (flying, looking) = (Arc::new(Mutex::new(flying)), Arc::new(Mutex::new(looking)));
         let tasks = TaskTracker::new();
         for _ in 0..AT_A_TIME {
             tasks.spawn(take_in(link.clone(), offered.clone()));
             tasks.spawn(work(link.clone(), working.clone()));
             tasks.spawn(fly(link.clone(), clock, flying.clone()));
+            tasks.spawn(look(link.clone(), looking.clone()));
         }
         tasks.close();
-        Self { doors: std::sync::Mutex::new(Some(Doors { offers, works, flights })), tasks }
+        Self { doors: std::sync::Mutex::new(Some(Doors { offers, works, flights, looks })), tasks }
     }
 
     fn doors(&self) -> Result<Doors, StoreError> {
@@ -127,6 +139,13 @@ impl Groups {
             self.fly(settled.into_iter().map(|settled| Step::Settle(Box::new(settled))).collect()).await?;
         let shards: BTreeSet<u16> = stepped.into_iter().flat_map(|stepped| stepped.shards).collect();
         Ok(shards.into_iter().map(|shard| Hint::Inbound { shard }).collect())
+    }
+
+    /// Reads an entity without its facts and exceptions.
+    pub(super) async fn state(&self, entity: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.doors()?.looks.send(Look { entity: entity.clone(), reply }).map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     async fn fly(&self, steps: Vec<Step>) -> Result<Vec<Stepped>, StoreError> {
@@ -310,4 +329,34 @@ async fn fly_all(link: &Link, clock: LeaseClock, steps: &[&Step]) -> Vec<Result<
 
 async fn fly_wave(link: &Link, clock: LeaseClock, steps: &[&Step]) -> Result<Vec<Stepped>, StoreError> {
     transact_here!(*link, tx => flight::carry_out(&tx, clock, steps))
+}
+
+// -------------------------------------------------------------------------------------------------------------- states
+
+async fn look(link: Arc<Link>, queue: Arc<Mutex<mpsc::UnboundedReceiver<Look>>>) {
+    loop {
+        let mut group = Vec::new();
+        if queue.lock().await.recv_many(&mut group, STATES).await == 0 {
+            return;
+        }
+        let ids: Vec<EntityId> = group.iter().map(|look| look.entity.clone()).collect();
+        let states: Vec<Result<Option<EntityRecord>, StoreError>> = match states(&link, &ids).await {
+            Ok(states) => states.into_iter().map(|state| Ok(Some(state))).collect(),
+            Err(_) if ids.len() > 1 && link.check().is_ok() => {
+                let mut answers = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    answers.push(states(&link, std::slice::from_ref(id)).await.map(|mut all| all.pop()));
+                }
+                answers
+            }
+            Err(error) => vec![Err(error); ids.len()],
+        };
+        for (look, state) in group.into_iter().zip(states) {
+            let _gone = look.reply.send(state);
+        }
+    }
+}
+
+async fn states(link: &Link, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
+    read_here!(*link, tx => entity::load_states(&tx, ids))
 }

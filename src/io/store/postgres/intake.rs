@@ -26,6 +26,16 @@ statements! {
         stored AS (INSERT INTO body (message, received, data)
             SELECT k.id, k.received, k.data FROM k JOIN new ON new.id = k.id)
         SELECT k.id, new.id IS NOT NULL FROM k LEFT JOIN new ON new.id = k.id ORDER BY k.ord";
+    /// Messages of our own have no event id: none of them can be known.
+    TELL = "WITH k AS MATERIALIZED (
+        SELECT nextval('message_id') AS id, u.* FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[],
+            $6::bytea[], $7::text[], $8::int8[], $9::int2[], $10::int2[], $11::text[], $12::bytea[]) WITH ORDINALITY
+            u (account, origin, topic, mapping, event_id, digest, headers, received, priority, shard, context, data, ord)),
+        stored AS (INSERT INTO body (message, received, data) SELECT id, received, data FROM k)
+        INSERT INTO message (id, account, origin, topic, mapping, event_id, digest, headers, received, priority,
+            shard, context, state, attempts)
+        SELECT id, account, origin, topic, mapping, event_id, digest, headers, received, priority, shard, context, 0, 0
+        FROM k ORDER BY ord";
     KNOWN = "SELECT k.ord - 1, m.id FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY
         k (account, event_id, digest, ord)
         JOIN message m ON m.account = k.account AND m.event_id = k.event_id AND m.digest = k.digest
@@ -91,7 +101,7 @@ fn counted_in(tx: &Tx, message: &NewMessage) {
     tx.tally("backlog", message.account.as_str(), "", 1);
 }
 
-/// Stores messages of our own with the end of the transaction. They have no event id, so none of them can be known.
+/// Stores messages of our own with the end of the transaction.
 pub(super) async fn tell(tx: &Tx, messages: &[&NewMessage]) -> Result<(), Fault> {
     if messages.iter().any(|message| message.event_id.is_some()) {
         return insert(tx, messages).await.map(drop);
@@ -100,7 +110,7 @@ pub(super) async fn tell(tx: &Tx, messages: &[&NewMessage]) -> Result<(), Fault>
         return Ok(());
     }
     let mut batch = Batch::default();
-    batch.add(INSERT, columns(messages, vec![None; messages.len()])?);
+    batch.add(TELL, columns(messages, vec![None; messages.len()])?);
     tx.at_last(batch);
     for message in messages {
         counted_in(tx, message);

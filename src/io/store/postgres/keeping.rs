@@ -1,13 +1,12 @@
-//! Keeping: small values by name, events until they are published, and what is deleted in time.
+//! Keeping: small values by name, and what is deleted in time.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::codec::{Fault, get, key, statements, values};
 use super::link::{Batch, Tx};
-use crate::canonical::{ClientId, EntityId};
-use crate::io::store::form::{ERASED, instant, nanos, number, text};
-use crate::ports::Event;
+use crate::canonical::EntityId;
+use crate::io::store::form::{ERASED, nanos, number, text};
 
 statements! {
     GET = "SELECT value FROM kept WHERE space = $1 AND key = $2";
@@ -17,15 +16,6 @@ statements! {
     PUT_FIRST = "INSERT INTO kept (space, key, value) VALUES ($1, $2, $3) ON CONFLICT (space, key) DO NOTHING";
     REMOVE = "DELETE FROM kept WHERE space = $1 AND key = $2";
     ALL = "SELECT key, value FROM kept WHERE space = $1 ORDER BY key";
-    /// Those that nobody else publishes now: a claim ends by itself should its relay die.
-    EVENTS = "WITH mine AS (SELECT ordinal FROM event
-            WHERE relay IS NULL OR relay = $1 OR claimed < clock_timestamp() - interval '15 seconds'
-            ORDER BY ordinal LIMIT $2 FOR UPDATE SKIP LOCKED),
-        claimed AS (UPDATE event e SET relay = $1, claimed = clock_timestamp() FROM mine WHERE e.ordinal = mine.ordinal
-            RETURNING e.ordinal, e.client, e.entity, e.version, e.name, e.data, e.at)
-        SELECT ordinal, client, entity, version, name, data, at FROM claimed ORDER BY ordinal";
-    PUBLISHED = "DELETE FROM event WHERE ordinal = ANY($1::int8[])";
-    UNCLAIM = "UPDATE event SET relay = NULL, claimed = NULL WHERE relay = $1";
     PRUNE = "DELETE FROM body WHERE message IN (SELECT b.message FROM body b JOIN message m ON m.id = b.message
         WHERE b.received < $1 AND (m.state = 1 OR (m.state = 2 AND NOT EXISTS
             (SELECT 1 FROM exception x WHERE x.about = m.id AND x.about IS NOT NULL AND x.resolved IS NULL)))
@@ -92,34 +82,6 @@ pub(super) async fn put(
 pub(super) async fn all(tx: &Tx, space: &str) -> Result<Vec<(String, Value)>, Fault> {
     let rows = tx.rows(ALL, values![key(space)]).await?;
     rows.iter().map(|row| Ok((get(row, 0)?, serde_json::from_str(get(row, 1)?)?))).collect()
-}
-
-/// Events to publish, claimed for `relay`.
-pub(super) async fn events(tx: &Tx, relay: &str, limit: usize) -> Result<Vec<Event>, Fault> {
-    let rows = tx.rows(EVENTS, values![relay.to_owned(), number(limit)]).await?;
-    let read = |row: &tokio_postgres::Row| {
-        Ok(Event {
-            ordinal: get(row, 0)?,
-            client: ClientId(get(row, 1)?),
-            entity: EntityId(get(row, 2)?),
-            version: get(row, 3)?,
-            name: get(row, 4)?,
-            data: serde_json::from_str(get(row, 5)?)?,
-            at: instant(get(row, 6)?),
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-pub(super) async fn published(tx: &Tx, ordinals: &[i64]) -> Result<(), Fault> {
-    tx.run(PUBLISHED, values![ordinals.to_vec()]).await?;
-    Ok(())
-}
-
-/// Leaves what `relay` has claimed to others.
-pub(super) async fn unclaim(tx: &Tx, relay: &str) -> Result<(), Fault> {
-    tx.run(UNCLAIM, values![relay.to_owned()]).await?;
-    Ok(())
 }
 
 /// Deletes bodies of messages that nobody has to look at any more, and exceptions resolved long ago.

@@ -471,20 +471,29 @@ macro_rules! transact {
 pub(super) use transact;
 
 /// Reads, each statement by itself: an expression that gives a future of `Result<T, Fault>`, with the connection under
-/// the name given. On a task of its own, as [`transact`].
+/// the name given. On the caller's task, as [`transact_here`].
+macro_rules! read_here {
+    ($link:expr, $tx:ident => $work:expr) => {{
+        let link: &$crate::io::store::postgres::link::Link = &$link;
+        link.check()?;
+        let limit = link.limit();
+        let done = tokio::time::timeout(limit, async {
+            let $tx = $crate::io::store::postgres::link::Tx::read(link.client().await?);
+            $work.await
+        })
+        .await
+        .unwrap_or_else(|_| Err($crate::io::store::postgres::link::too_late(limit)));
+        done.map_err(|fault| link.failed(fault))
+    }};
+}
+pub(super) use read_here;
+
+/// Like [`read_here`], on a task of its own, as [`transact`].
 macro_rules! read {
     ($link:expr, $tx:ident => $work:expr) => {{
         let link = std::sync::Arc::clone(&$link);
         $crate::io::store::postgres::link::apart(async move {
-            link.check()?;
-            let limit = link.limit();
-            let done = tokio::time::timeout(limit, async {
-                let $tx = $crate::io::store::postgres::link::Tx::read(link.client().await?);
-                $work.await
-            })
-            .await
-            .unwrap_or_else(|_| Err($crate::io::store::postgres::link::too_late(limit)));
-            done.map_err(|fault| link.failed(fault))
+            $crate::io::store::postgres::link::read_here!(*link, $tx => $work)
         })
         .await
     }};

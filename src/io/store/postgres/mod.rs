@@ -10,7 +10,7 @@
 //! | `link` | transactions, time limits, and what happens while the database is away |
 //! | `schema` | brings the database to the newest form |
 //! | `codec` | how values stand in columns |
-//! | `groups` | group commit of intake, of work and of attempts |
+//! | `groups` | group commit of intake, of work and of attempts; states read together |
 //! | `intake` | messages, cursors, counters |
 //! | `commit`, `entity` | units of work, many in one transaction; entities whole |
 //! | `waiting` | facts without a subject, timers, the sweep |
@@ -18,13 +18,15 @@
 //! | `flight` | attempts that begin and end |
 //! | `exceptions`, `people` | what people see and decide |
 //! | `turn` | whose turn it is, over all nodes |
-//! | `keeping` | small values, events, erasing and pruning |
+//! | `events` | events until they are published |
+//! | `keeping` | small values, erasing and pruning |
 
 mod codec;
 mod commit;
 mod connect;
 mod delivery;
 mod entity;
+mod events;
 mod exceptions;
 mod flight;
 mod groups;
@@ -45,8 +47,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use self::codec::Fault;
 use self::connect::Target;
 pub use self::connect::{LeaseClock, Options};
+use self::events::Relay;
 use self::groups::Groups;
 use self::link::{Link, read, transact};
 use self::turn::Turns;
@@ -63,8 +67,7 @@ pub struct PostgresStore {
     link: Arc<Link>,
     groups: Groups,
     turns: Turns,
-    /// Under which events are claimed.
-    relay: String,
+    relay: Arc<Relay>,
     clock: LeaseClock,
 }
 
@@ -87,7 +90,7 @@ impl PostgresStore {
         let link = Link::new(pool, target.place, options.statement_timeout);
         let groups = Groups::start(&link, options.queue, options.lease_clock);
         let turns = Turns::new(options.pool);
-        let relay = format!("{:016x}", rand::random::<u64>());
+        let relay = Arc::new(Relay::new());
         Ok(Arc::new(Self { link, groups, turns, relay, clock: options.lease_clock }))
     }
 }
@@ -106,6 +109,11 @@ pub(super) async fn single(options: &Options) -> Result<(Client, String), StoreE
 /// The form that the database has; 0 when it is empty.
 pub(super) async fn form(client: &Client) -> Result<i32, StoreError> {
     Ok(schema::form(client).await?)
+}
+
+/// The events of a row of `bundle` that are not published, from its columns `open` and `data`.
+pub(super) fn bundled(row: &tokio_postgres::Row) -> Result<Vec<Event>, StoreError> {
+    Ok(events::bundled(row)?)
 }
 
 /// The newest form that this program knows.
@@ -154,7 +162,7 @@ impl Store for PostgresStore {
         self.groups.finish().await;
         if self.link.check().is_ok() {
             let (link, relay) = (&self.link, self.relay.clone());
-            let left = async { transact!(link, tx => keeping::unclaim(&tx, &relay)) };
+            let left = async { transact!(link, tx => async { relay.unclaim(&tx); Ok::<_, Fault>(()) }) };
             if let Err(error) = left.await {
                 tracing::debug!(%error, "events stay claimed until the claim runs out");
             }
@@ -205,8 +213,8 @@ impl Store for PostgresStore {
     }
 
     async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
-        let id = id.clone();
-        read!(self.link, tx => entity::load_state(&tx, &id))
+        self.link.check()?;
+        self.groups.state(id).await
     }
 
     async fn reservations(
@@ -223,12 +231,14 @@ impl Store for PostgresStore {
 
     async fn events(&self, limit: usize) -> Result<Vec<Event>, StoreError> {
         let relay = self.relay.clone();
-        transact!(self.link, tx => keeping::events(&tx, &relay, limit))
+        transact!(self.link, tx => relay.events(&tx, limit))
     }
 
     async fn published(&self, ordinals: &[i64]) -> Result<(), StoreError> {
-        let ordinals = ordinals.to_vec();
-        transact!(self.link, tx => keeping::published(&tx, &ordinals))
+        let (relay, done) = (self.relay.clone(), ordinals.to_vec());
+        transact!(self.link, tx => async { relay.published(&tx, &done); Ok::<_, Fault>(()) })?;
+        self.relay.forget(ordinals);
+        Ok(())
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {

@@ -22,6 +22,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("exceptions", &[exceptions::ON_ENTITIES]),
     ("people", people::STATEMENTS),
     ("turn", turn::STATEMENTS),
+    ("events", events::STATEMENTS),
     ("keeping", keeping::STATEMENTS),
 ];
 
@@ -69,6 +70,10 @@ async fn databases_of_every_earlier_form_are_upgraded() {
         assert_eq!(record.intents.len(), 1);
         assert_eq!(store.pending(3, 10).await.unwrap()[0].content.body, "raw");
         assert_eq!(store.counts().await.unwrap().messages, [("pending".into(), 1)]);
+        let events = store.events(10).await.unwrap();
+        assert_eq!((events[0].name.as_str(), &events[0].data["n"]), ("order.placed", &Value::from(7)));
+        store.published(&[events[0].ordinal]).await.unwrap();
+        assert_eq!(store.events(10).await.unwrap(), []);
         store.close().await.unwrap();
     }
 }

@@ -33,6 +33,7 @@ statements! {
         JOIN entity e ON e.id = k.entity JOIN fact f ON f.entity = e.num AND f.id = k.id";
     NUMS = "SELECT nextval('entity_num') FROM generate_series(1, $1::int8)";
     FACT_NS = "SELECT nextval('fact_n') FROM generate_series(1, $1::int8)";
+    EVENT_NS = "SELECT nextval('event_ordinal') FROM generate_series(1, $1::int8)";
     INTENT_NS = "SELECT nextval('intent_n') FROM generate_series(1, $1::int8)";
 }
 
@@ -84,6 +85,7 @@ pub(super) struct Known {
     nums: Vec<i64>,
     fact_ns: Vec<i64>,
     intent_ns: Vec<i64>,
+    event_ns: Vec<i64>,
 }
 
 impl Known {
@@ -126,7 +128,9 @@ impl Known {
             .unzip();
         let older = (!stock.0.is_empty()).then(|| batch.add(OLDER, values![stock.0, stock.1]));
 
+        // Nothing is stored of an entity that is new.
         let asked: Vec<(String, [u8; 16])> = writes()
+            .filter(|write| write.expected > 0)
             .flat_map(|write| {
                 let ids = write.facts.iter().map(|fact| fact.id).chain(write.superseded.iter().copied());
                 ids.map(|id| (key(&write.id.0), id.0))
@@ -142,6 +146,8 @@ impl Known {
         let nums = (new > 0).then(|| batch.add(NUMS, values![new]));
         let told = count(writes().map(|write| write.facts.len()).sum());
         let fact_ns = (told > 0).then(|| batch.add(FACT_NS, values![told]));
+        let events = count(writes().map(|write| write.events.len()).sum());
+        let event_ns = (events > 0).then(|| batch.add(EVENT_NS, values![events]));
 
         let answers = tx.send(batch).await?;
         let rows =
@@ -152,6 +158,7 @@ impl Known {
         let mut known = Self {
             nums: numbers(nums)?,
             fact_ns: numbers(fact_ns)?,
+            event_ns: numbers(event_ns)?,
             intent_ns: numbers(intents.map(|(_, numbers)| numbers))?,
             ..Self::default()
         };
@@ -205,6 +212,10 @@ impl Known {
     /// A number for a new fact.
     pub(super) fn fact_n(&mut self) -> Result<i64, Fault> {
         self.fact_ns.pop().ok_or(Fault::Overtaken)
+    }
+    /// An ordinal for an event: its entity is locked, so that of two the later has the larger.
+    pub(super) fn event_n(&mut self) -> Result<i64, Fault> {
+        self.event_ns.pop().ok_or(Fault::Overtaken)
     }
     /// A number for an intent: larger than that of any which is stored.
     pub(super) fn intent_n(&mut self) -> Result<i64, Fault> {

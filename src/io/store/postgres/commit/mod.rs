@@ -105,7 +105,7 @@ pub(super) async fn commit(tx: &Tx, units: &[&Unit]) -> Result<Vec<Committed>, F
 
     let mut batch = Batch::default();
     let linked = std::mem::take(&mut written.linked);
-    let checks = written.send(&mut batch);
+    let checks = written.send(&mut batch)?;
     let look = (!linked.is_empty())
         .then(|| waiting::look(&mut batch, &linked.iter().map(|link| &link.name).collect::<Vec<_>>()));
     let answers = tx.send(batch).await?;

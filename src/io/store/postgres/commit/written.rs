@@ -14,9 +14,10 @@ use crate::io::store::form::{
     KEEP_PUSHES, class_in, intent_in, kind_in, message_in, nanos, pack, pack_fact, pack_json, text, words,
 };
 use crate::io::store::postgres::codec::{Fault, Param, clean, key, rows, statements, values};
+use crate::io::store::postgres::events;
 use crate::io::store::postgres::exceptions::{Planned, Raised, Resolved, Source};
 use crate::io::store::postgres::link::{Batch, Tx};
-use crate::ports::{EntityWrite, MessageState, Origin, Unit};
+use crate::ports::{EntityWrite, Event, MessageState, Origin, Unit};
 
 statements! {
     WAIT = "INSERT INTO waiting AS w (n, fact, account, kind, message, deadline, data)
@@ -44,9 +45,12 @@ statements! {
     NO_RESERVATIONS = "DELETE FROM reservation r USING unnest($1::int8[], $2::text[]) k (entity, holder)
         WHERE r.entity = k.entity AND r.holder = k.holder";
     SET_PERSONAL = "INSERT INTO personal (entity, data) SELECT * FROM unnest($1::int8[], $2::bytea[])
-        ON CONFLICT (entity) DO UPDATE SET data = excluded.data";
+        ON CONFLICT (entity) DO UPDATE SET data = excluded.data WHERE personal.data <> excluded.data";
+    /// Of an entity that is new: nothing of it can stand there, and a row that is not looked for costs less.
+    FIRST_PERSONAL = "INSERT INTO personal (entity, data) SELECT * FROM unnest($1::int8[], $2::bytea[])";
     NO_PERSONAL = "DELETE FROM personal WHERE entity = ANY($1::int8[])";
     ADD_WORDS = "INSERT INTO word (word, entity) SELECT * FROM unnest($1::text[], $2::int8[]) ON CONFLICT DO NOTHING";
+    FIRST_WORDS = "INSERT INTO word (word, entity) SELECT * FROM unnest($1::text[], $2::int8[])";
     DROP_WORDS = "DELETE FROM word w USING unnest($1::text[], $2::int8[]) k (word, entity)
         WHERE w.word = k.word AND w.entity = k.entity";
     SUPERSEDE = "UPDATE fact SET superseded = 1 WHERE n = ANY($1::int8[])";
@@ -85,8 +89,6 @@ statements! {
         SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[])
         ON CONFLICT (entity, kind) DO UPDATE SET generation = excluded.generation, due = excluded.due
         WHERE excluded.generation > t.generation OR (excluded.generation = t.generation AND t.due IS NOT NULL)";
-    EVENTS = "INSERT INTO event (ordinal, client, entity, version, name, data, at)
-        SELECT nextval('event_ordinal'), k.* FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[]) k";
     FORGET_REFS = "DELETE FROM waiting_ref r USING waiting w WHERE r.waiting = w.n
         AND w.message = ANY($1::int8[]) AND NOT w.fact = ANY($2::bytea[])";
     FORGET = "DELETE FROM waiting w WHERE w.message = ANY($1::int8[]) AND NOT w.fact = ANY($2::bytea[])";
@@ -114,7 +116,6 @@ rows!(NewIntents {
 });
 rows!(Changed { n: i64, account: String, command: String, class: i16, args: String, state: i16, due: i64 });
 rows!(Timers { entity: String, kind: String, generation: i64, due: i64 });
-rows!(Events { client: String, entity: String, version: i64, name: String, data: String, at: i64 });
 rows!(States { id: i64, state: i16, generation: String });
 
 #[derive(Default)]
@@ -156,8 +157,10 @@ pub(super) struct Written {
     reservations: Reservations,
     given: Given,
     personal: Data,
+    first_personal: Data,
     no_personal: Vec<i64>,
     add_words: Words,
+    first_words: Words,
     drop_words: Words,
     superseded: Vec<i64>,
     facts: Facts,
@@ -177,7 +180,7 @@ pub(super) struct Written {
     resolved: Resolved,
     /// Messages that were mapped anew.
     anew: Vec<i64>,
-    events: Events,
+    events: Vec<Event>,
     states: States,
     bodies: Vec<i64>,
 }
@@ -266,11 +269,15 @@ impl Written {
         let entity = key(&write.id.0);
         let erased = known.entities.get(&entity).is_some_and(|stored| stored.erased);
         let num = self.row(at, write, &entity, known)?;
+        let first = write.expected == 0;
         if erased || write.personal.is_null() {
-            self.no_personal.push(num);
+            if !first {
+                self.no_personal.push(num);
+            }
         } else {
-            self.personal.of.push(num);
-            self.personal.data.push(pack_json(&write.personal)?);
+            let rows = if first { &mut self.first_personal } else { &mut self.personal };
+            rows.of.push(num);
+            rows.data.push(pack_json(&write.personal)?);
         }
         for (order, reservation) in &write.reservations {
             if let Some(reservation) = reservation {
@@ -321,12 +328,15 @@ impl Written {
             self.timer(timer);
         }
         for (name, data) in &write.events {
-            self.events.client.push(clean(&write.client.0));
-            self.events.entity.push(entity.clone());
-            self.events.version.push(write.expected + 1);
-            self.events.name.push(clean(name));
-            self.events.data.push(text(data)?);
-            self.events.at.push(nanos(at));
+            self.events.push(Event {
+                ordinal: known.event_n()?,
+                client: write.client.clone(),
+                entity: write.id.clone(),
+                version: write.expected + 1,
+                name: name.clone(),
+                data: data.clone(),
+                at,
+            });
         }
         Ok(erased)
     }
@@ -360,12 +370,13 @@ impl Written {
         let after = clean(&index.words);
         if before != after {
             let (old, new) = (words(&before), words(&after));
-            let change = |rows: &mut Words, word: &String| {
-                rows.word.push(key(word));
-                rows.entity.push(num);
+            let change = |rows: &mut Words, words: BTreeSet<String>| {
+                rows.entity.extend(words.iter().map(|_| num));
+                rows.word.extend(words);
             };
-            old.difference(&new).for_each(|word| change(&mut self.drop_words, word));
-            new.difference(&old).for_each(|word| change(&mut self.add_words, word));
+            let add = if write.expected == 0 { &mut self.first_words } else { &mut self.add_words };
+            change(add, new.difference(&old).map(|word| key(word)).collect());
+            change(&mut self.drop_words, old.difference(&new).map(|word| key(word)).collect());
         }
         Ok(num)
     }
@@ -537,7 +548,7 @@ impl Written {
     }
 
     /// Adds the statements. Gives those whose answers must have a certain number of rows.
-    pub(super) fn send(mut self, batch: &mut Batch) -> Vec<(usize, usize)> {
+    pub(super) fn send(mut self, batch: &mut Batch) -> Result<Vec<(usize, usize)>, Fault> {
         let mut checks = Vec::new();
         self.resolved.send_messages(batch);
         if !self.anew.is_empty() {
@@ -559,8 +570,10 @@ impl Written {
         add(!self.reservations.entity.is_empty(), RESERVE, self.reservations.values());
         add(!self.no_personal.is_empty(), NO_PERSONAL, values![self.no_personal]);
         add(!self.personal.of.is_empty(), SET_PERSONAL, self.personal.values());
+        add(!self.first_personal.of.is_empty(), FIRST_PERSONAL, self.first_personal.values());
         add(!self.drop_words.word.is_empty(), DROP_WORDS, self.drop_words.values());
         add(!self.add_words.word.is_empty(), ADD_WORDS, self.add_words.values());
+        add(!self.first_words.word.is_empty(), FIRST_WORDS, self.first_words.values());
         add(!self.superseded.is_empty(), SUPERSEDE, values![self.superseded]);
         let form = i64::from(FORM_VERSION);
         let facts = self.facts;
@@ -599,13 +612,13 @@ impl Written {
             timers.due.push(due);
         }
         add(!timers.due.is_empty(), SET_TIMERS, timers.values());
-        add(!self.events.at.is_empty(), EVENTS, self.events.values());
         add(!self.states.id.is_empty(), SET_STATES, self.states.values());
         add(!self.bodies.is_empty(), DROP_BODIES, values![self.bodies]);
+        events::tell(batch, &self.events)?;
         self.planned.send(batch);
         self.resolved.send(batch);
         self.raised.send(batch);
-        checks
+        Ok(checks)
     }
 
     fn waits(&mut self, batch: &mut Batch) {
