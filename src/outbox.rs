@@ -8,7 +8,7 @@ use crate::ports::{Bus, Store, StoreError};
 /// Events on their way to the bus at the same time. One awaited confirm after the other gives some 500/s, this many 30,000.
 const UNDER_WAY: usize = 256;
 
-/// Publishes what is waiting, oldest first, at most `limit`, many at a time. Gives how many were published; those that
+/// Publishes what is waiting, oldest first, some `limit` of it, many at a time. Gives how many were published; those that
 /// the bus does not confirm stay for the next time.
 ///
 /// # Errors

@@ -14,6 +14,8 @@ use crate::process::Worker;
 
 /// How often the count of what waits is taken from the store.
 const BACKLOG_EVERY: SignedDuration = SignedDuration::from_secs(5);
+/// Events that are taken from the store at a time, about: where there are fewer, there are no more for now.
+const RELAYED: usize = 500;
 /// How often raw bodies are looked at.
 const PRUNE_EVERY: SignedDuration = SignedDuration::from_mins(10);
 /// A shard whose oldest message waits for so long while hints go out has nobody who works on it: the node that gets its
@@ -103,8 +105,8 @@ impl Stalls {
 
 async fn relay_all(store: &dyn Store, bus: &dyn Bus) {
     loop {
-        match outbox::relay(store, bus, 500).await {
-            Ok(500) => {}
+        match outbox::relay(store, bus, RELAYED).await {
+            Ok(RELAYED..) => {}
             Ok(_) => return,
             Err(error) => {
                 tracing::warn!(%error, "cannot relay events now");

@@ -95,7 +95,7 @@ pub trait Store: Send + Sync {
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Hint>, StoreError>;
     /// The next instant at which [`Store::sweep`] or a lane will have something to do.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
-    /// Events not yet published, oldest first.
+    /// Events not yet published, oldest first: `limit` of them, or a few more where a store keeps several together.
     async fn events(&self, limit: usize) -> Result<Vec<Event>, StoreError>;
     /// Forgets published events.
     async fn published(&self, ordinals: &[i64]) -> Result<(), StoreError>;
