@@ -52,6 +52,8 @@ pub(super) struct Draft<'a> {
     aliases: BTreeMap<(AccountId, String), BTreeSet<usize>>,
     /// What a warehouse was told: its units for how many of ours, by line.
     ratios: BTreeMap<(AccountId, usize), (u64, u64)>,
+    /// Of an order that is split: the units of each line that a warehouse was told to send.
+    pub(super) parts: BTreeMap<AccountId, Vec<u64>>,
 }
 
 impl<'a> Draft<'a> {
@@ -75,6 +77,7 @@ impl<'a> Draft<'a> {
             problems: BTreeSet::new(),
             aliases: BTreeMap::new(),
             ratios: BTreeMap::new(),
+            parts: BTreeMap::new(),
         }
     }
 
@@ -147,6 +150,15 @@ impl<'a> Draft<'a> {
             }
         }
         shares
+    }
+
+    /// Units of a line that `account` means when it speaks of the order without naming lines: its part, else all that are
+    /// wanted.
+    pub(super) fn meant(&self, account: &AccountId, line: usize) -> u64 {
+        match self.parts.get(account) {
+            Some(part) => part.get(line).copied().unwrap_or(0),
+            None => self.wanted(line),
+        }
     }
 
     /// Units of a line that the storefront still wants, as far as edits and refunds tell.

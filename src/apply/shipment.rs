@@ -8,7 +8,7 @@ use super::project::Draft;
 use super::warehouse::behind;
 use crate::canonical::fact::{Package, Part, Recorded};
 use crate::canonical::order::{LabelState, Shipment};
-use crate::canonical::{AccountId, Body, Fact};
+use crate::canonical::{AccountId, Body, Fact, Intent};
 
 /// Words of the storefront for a record that stands, and for one that does not.
 const STANDING: &[&str] = &["success", "pending", "open", "fulfilled", "submitted", "in_progress"];
@@ -18,6 +18,7 @@ const FALLEN: &[&str] = &["cancelled", "canceled", "error", "failure", "failed"]
 pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
     labels(draft, ledger);
     let mut shipments = left(draft, ledger);
+    tell_apart(draft, &mut shipments);
     let records = recorded(draft, ledger);
     // A record of a shipment of ours is its echo; any other is an observation.
     let unmatched = echoes(draft, &mut shipments, records);
@@ -124,9 +125,36 @@ fn left(draft: &Draft<'_>, ledger: &Ledger<'_>) -> Vec<Shipment> {
                 recorded: None,
                 status: None,
                 events: Vec::new(),
+                name: None,
             }
         })
         .collect()
+}
+
+/// Gives shipments of which two warehouses have called theirs the same names of their own. The plain one stays with the
+/// shipment that the storefront was told of under it, else with the first account.
+fn tell_apart(draft: &Draft<'_>, shipments: &mut [Shipment]) {
+    let twins: BTreeSet<String> = shipments
+        .iter()
+        .filter(|one| shipments.iter().any(|two| two.r#ref == one.r#ref && two.account != one.account))
+        .map(|one| one.r#ref.clone())
+        .collect();
+    for twin in twins {
+        let told = |name: &str| {
+            let told =
+                |intent: &&&Intent| behind(&intent.slot, "fulfilment") == Some(name) && intent.state.told();
+            draft.intents.iter().filter(told).max_by_key(|intent| intent.generation)
+        };
+        let said = |intent: &&Intent| {
+            let account = intent.sent_content.as_ref()?.get("shipment")?.get("warehouse")?;
+            account.as_str().map(AccountId::from)
+        };
+        let first = shipments.iter().filter(|one| one.r#ref == twin).map(|one| one.account.clone()).min();
+        let Some(plain) = told(&twin).and_then(said).or(first) else { continue };
+        for one in shipments.iter_mut().filter(|one| one.r#ref == twin && one.account != plain) {
+            one.name = Some(format!("{twin}@{}", one.account));
+        }
+    }
 }
 
 /// The storefront's records that stand.
@@ -167,6 +195,7 @@ fn record_as_shipment(account: AccountId, name: String, fact: &Fact, told: &Reco
         voided: false,
         status: None,
         events: Vec::new(),
+        name: None,
     }
 }
 
@@ -194,7 +223,7 @@ fn echoes(draft: &Draft<'_>, shipments: &mut [Shipment], mut records: Vec<Shipme
         .filter(|intent| intent.state.told())
         .filter_map(|intent| behind(&intent.slot, "fulfilment"))
         .collect();
-    let open = |shipment: &Shipment| shipment.recorded.is_none() && told.contains(shipment.r#ref.as_str());
+    let open = |shipment: &Shipment| shipment.recorded.is_none() && told.contains(shipment.slot());
     records.retain(|record| {
         let theirs = amounts(draft, record);
         let same = shipments
@@ -234,11 +263,13 @@ struct Gone {
     units: Vec<u64>,
     /// In the partner's own units, by account and line: three of a pack of six are no pack yet.
     theirs: BTreeMap<(AccountId, usize), u64>,
+    /// Of an order that is split: by warehouse and line.
+    own: BTreeMap<(AccountId, usize), u64>,
 }
 
 impl Gone {
     fn new(lines: usize) -> Self {
-        Self { units: vec![0; lines], theirs: BTreeMap::new() }
+        Self { units: vec![0; lines], theirs: BTreeMap::new(), own: BTreeMap::new() }
     }
 
     /// Puts the shipment's units on lines: first on units that are still wanted, then on units that were taken off, and
@@ -248,7 +279,15 @@ impl Gone {
         if shipment.lines.is_empty() {
             for index in 0..self.units.len() {
                 if draft.order.lines[index].ships {
-                    self.units[index] = self.units[index].max(draft.wanted(index));
+                    let meant = draft.meant(&shipment.account, index);
+                    // Of an order that is split, all that is left of the warehouse's own part.
+                    self.units[index] = match draft.parts.get(&shipment.account) {
+                        Some(_) => {
+                            let own = self.own.get(&(shipment.account.clone(), index)).copied().unwrap_or(0);
+                            self.units[index].saturating_add(meant.saturating_sub(own))
+                        }
+                        None => self.units[index].max(meant),
+                    };
                 }
             }
         }
@@ -258,6 +297,11 @@ impl Gone {
                 draft.unknown_line(&shipment.account, &part);
             }
             self.take(draft, &shipment.account, &lines, part.quantity);
+        }
+        if draft.parts.contains_key(&shipment.account) {
+            for (index, (now, before)) in self.units.iter().zip(&before).enumerate() {
+                *self.own.entry((shipment.account.clone(), index)).or_default() += now - before;
+            }
         }
         if !draft.placed {
             return;

@@ -1,6 +1,6 @@
 //! What warehouses were told, and how far they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -41,9 +41,17 @@ pub(super) fn told(draft: &mut Draft<'_>) {
     for name in warehouses {
         let warehouse = AccountId(name);
         let Some(intent) = told_last(draft, warehouse.as_str()) else { continue };
-        let Some(lines) =
-            intent.sent_content.as_ref().and_then(|content| content.get("lines")).and_then(Value::as_array)
-        else {
+        let sent = intent.sent_content.as_ref().and_then(|content| content.get("lines"));
+        let planned = intent.args.get("lines").and_then(Value::as_object);
+        let mut part = vec![0_u64; draft.order.lines.len()];
+        let Some(lines) = sent.and_then(Value::as_array) else {
+            for (index, line) in draft.order.lines.iter().enumerate() {
+                let units = planned.and_then(|planned| planned.get(&line.r#ref)).and_then(Value::as_u64);
+                part[index] = units.unwrap_or(0);
+            }
+            if planned.is_some() {
+                draft.parts.insert(warehouse, part);
+            }
             continue;
         };
         for line in lines {
@@ -59,8 +67,12 @@ pub(super) fn told(draft: &mut Draft<'_>) {
             if let Some(sku) = text("sku") {
                 draft.learn(&warehouse, index, sku, theirs, ours);
             }
+            part[index] = part[index].saturating_add(ours);
             let line = &mut draft.order.lines[index];
             line.released = line.released.saturating_add(ours);
+        }
+        if planned.is_some() {
+            draft.parts.insert(warehouse, part);
         }
     }
 }
@@ -94,6 +106,7 @@ pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
             .filter(|account| *account != storefront),
     );
     draft.order.releases = warehouses.iter().map(|warehouse| release(draft, ledger, warehouse)).collect();
+    released(draft);
     units(draft, ledger, "allocated", |line, units| line.allocated = units);
     units(draft, ledger, "picked", |line, units| line.picked = units);
     units(draft, ledger, "packed", |line, units| line.packed = units);
@@ -101,6 +114,22 @@ pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
         line.packed = line.packed.max(line.shipped.min(line.ordered));
         line.picked = line.picked.max(line.packed);
         line.allocated = line.allocated.max(line.picked);
+    }
+}
+
+/// Units released of an order that is split: what a warehouse was told and will not send is with another one by now.
+fn released(draft: &mut Draft<'_>) {
+    if draft.parts.is_empty() {
+        return;
+    }
+    for index in 0..draft.order.lines.len() {
+        let units =
+            draft.order.releases.iter().filter(|release| !release.over()).fold(0_u64, |sum, release| {
+                let part = draft.parts.get(&release.warehouse).and_then(|part| part.get(index));
+                sum.saturating_add(part.copied().unwrap_or(0))
+            });
+        let line = &mut draft.order.lines[index];
+        line.released = units.max(line.shipped.min(line.released));
     }
 }
 
@@ -157,40 +186,59 @@ fn release(draft: &Draft<'_>, ledger: &Ledger<'_>, warehouse: &AccountId) -> Rel
         heard,
         state: state.to_owned(),
         reason,
+        lines: BTreeMap::new(),
+        told: part_of(draft, warehouse),
+        why: None,
     }
 }
 
+/// The part of an order that is split of which the warehouse was told.
+fn part_of(draft: &Draft<'_>, warehouse: &AccountId) -> BTreeMap<String, u64> {
+    let part = draft.parts.get(warehouse).into_iter().flatten();
+    draft.order.lines.iter().zip(part).map(|(line, units)| (line.r#ref.clone(), *units)).collect()
+}
+
 /// Units of each line at a stage: the most that a single fact tells, since some warehouses repeat what they said. A fact
-/// without lines concerns all units that are wanted.
+/// without lines concerns all units that its warehouse was told of. Of an order that is split, each warehouse counts for
+/// itself.
 fn units(
     draft: &mut Draft<'_>,
     ledger: &Ledger<'_>,
     stage: &str,
     set: impl Fn(&mut crate::canonical::order::OrderLine, u64),
 ) {
-    let mut most = vec![0_u64; draft.order.lines.len()];
+    let none = vec![0_u64; draft.order.lines.len()];
+    let mut by_warehouse: BTreeMap<Option<&AccountId>, Vec<u64>> = BTreeMap::new();
     for fact in ledger.all() {
         let Some((_, word, told)) = progress(&fact.body) else { continue };
         if word != stage {
             continue;
         }
-        let mut here = vec![0_u64; most.len()];
+        let mut here = none.clone();
         if told.lines.is_empty() {
             for (index, units) in here.iter_mut().enumerate() {
                 if draft.order.lines[index].ships {
-                    *units = draft.wanted(index);
+                    *units = draft.meant(&fact.account, index);
                 }
             }
         }
         for part in &told.lines {
             spread(draft, &fact.account, part, &mut here);
         }
+        let who = Some(&fact.account).filter(|_| !draft.parts.is_empty());
+        let most = by_warehouse.entry(who).or_insert_with(|| none.clone());
         for (most, here) in most.iter_mut().zip(here) {
             *most = (*most).max(here);
         }
     }
-    for (line, units) in draft.order.lines.iter_mut().zip(most) {
-        set(line, units);
+    let mut all = none;
+    for most in by_warehouse.into_values() {
+        for (all, most) in all.iter_mut().zip(most) {
+            *all = all.saturating_add(most);
+        }
+    }
+    for (line, units) in draft.order.lines.iter_mut().zip(all) {
+        set(line, units.min(line.ordered));
     }
 }
 

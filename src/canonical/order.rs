@@ -161,6 +161,28 @@ pub struct Release {
     /// Why (rejected, cancelled).
     #[serde(default)]
     pub reason: Option<String>,
+    /// Its part of an order that may be split, the units by line: as planned. Empty: the warehouse has the whole order.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lines: BTreeMap<String, u64>,
+    /// The part of which it was told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, u64>,
+    /// Why it sends that part; set by planning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Release {
+    /// Whether the warehouse sends a part of its own, not the order as a whole.
+    #[must_use]
+    pub fn in_part(&self) -> bool {
+        !self.lines.is_empty() || !self.told.is_empty()
+    }
+    /// Whether the warehouse will not send (any more of) what it was told.
+    #[must_use]
+    pub fn over(&self) -> bool {
+        ["cancelled", "rejected"].contains(&self.state.as_str())
+    }
 }
 
 /// Goods that left together.
@@ -200,6 +222,17 @@ pub struct Shipment {
     /// The carrier's events, in the order of their instants.
     #[serde(default)]
     pub events: Vec<TrackingPoint>,
+    /// Its name in slots, where another warehouse of the order calls a shipment of its own the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl Shipment {
+    /// Its name in slots: `fulfilment/<name>`.
+    #[must_use]
+    pub fn slot(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.r#ref)
+    }
 }
 
 /// One event of a parcel.
@@ -572,6 +605,18 @@ pub struct Order {
     /// What a person sees.
     #[serde(default)]
     pub phase: Phase,
+}
+
+/// A word of [`Order::waits`] as people read it.
+#[must_use]
+pub fn wait_in_words(word: &str) -> String {
+    match word {
+        "split" => {
+            "warehouses that can share it: more would be needed than the flow lets share an order".to_owned()
+        }
+        "warehouse" => "a warehouse: those that may send it will not".to_owned(),
+        _ => word.replace([':', '_'], " "),
+    }
 }
 
 impl Order {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{self, Asking, Client, query, step, table, time};
 use super::{Done, Failure, Globals, block_on, complain, say};
+use crate::canonical::order::wait_in_words;
 use crate::ports::OrderRow;
 
 /// List orders, show one, or decide about one. Asks the running daemon.
@@ -195,6 +196,36 @@ fn short(value: &Value) -> String {
     time(value.as_str().and_then(|text| text.parse().ok()))
 }
 
+/// What it waits for, and who sends which part of an order that is split.
+fn parts(order: &Value) {
+    let waits: Vec<String> =
+        list(&order["waits"]).iter().filter_map(Value::as_str).map(wait_in_words).collect();
+    if !waits.is_empty() {
+        say(format_args!("\nWaits for {}", waits.join(", ")));
+    }
+    let sku = |name: &str| {
+        let line = list(&order["lines"]).iter().find(|line| line["ref"].as_str() == Some(name));
+        line.and_then(|line| line["sku"].as_str()).unwrap_or(name).to_owned()
+    };
+    let mut rows = Vec::new();
+    for release in list(&order["releases"]) {
+        let lines = release["lines"].as_object().into_iter().flatten();
+        let units: Vec<String> = lines.map(|(name, units)| format!("{units} × {}", sku(name))).collect();
+        if release.get("lines").is_some() {
+            rows.push([
+                text(&release["warehouse"]).to_owned(),
+                text(&release["state"]).to_owned(),
+                units.join(", "),
+                text(&release["why"]).to_owned(),
+            ]);
+        }
+    }
+    if !rows.is_empty() {
+        say("\nWarehouses");
+        table(["WAREHOUSE", "STATE", "SENDS", "WHY"], &rows);
+    }
+}
+
 fn print(view: &Value) {
     let order = &view["state"];
     let number = order["number"].as_str().unwrap_or_else(|| text(&order["id"]));
@@ -215,6 +246,7 @@ fn print(view: &Value) {
     say("");
     let lines: Vec<[String; 6]> = list(&order["lines"]).iter().map(line).collect();
     table(["SKU", "ORDERED", "CANCELLED", "RELEASED", "SHIPPED", "TITLE"], &lines);
+    parts(order);
     let exceptions = list(&view["exceptions"]);
     if !exceptions.is_empty() {
         say("\nExceptions");

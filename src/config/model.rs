@@ -238,6 +238,8 @@ pub struct Flow {
     /// `[flow.NAME.route.ROUTE]`, in the order of the file: the first that fits an order says which warehouses may have
     /// it. None fits: all of them.
     pub routes: Vec<RouteRule>,
+    /// `split = { … }`: whether several warehouses may share an order. `None`: never.
+    pub split: Option<SplitRule>,
     /// Account that follows parcels.
     pub tracking: Option<AccountId>,
     /// Account at which labels are bought for what the warehouse packs without one.
@@ -288,6 +290,28 @@ pub struct RouteRule {
     pub when: Vec<(String, Condition)>,
     /// First choice first.
     pub warehouses: Vec<AccountId>,
+}
+
+/// `split = { by = "stock" }`: what one warehouse does not have, another may send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitRule {
+    /// How many warehouses may share an order at most. Default 2.
+    pub warehouses: usize,
+    /// `[flow.NAME.carries]`: our SKUs that a warehouse keeps, `*` at the end for all that begin so. One that is not named
+    /// may have everything.
+    pub carries: BTreeMap<AccountId, Vec<String>>,
+}
+
+impl SplitRule {
+    /// Whether `warehouse` keeps `sku`, as far as the rule says.
+    #[must_use]
+    pub fn carried(&self, warehouse: &AccountId, sku: &str) -> bool {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => sku.starts_with(start),
+            None => pattern == sku,
+        };
+        self.carries.get(warehouse).is_none_or(|list| list.iter().any(fits))
+    }
 }
 
 /// One hold rule: when it fits, the order waits for a person.

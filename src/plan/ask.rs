@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::release::needs;
 use super::{OrderCase, document, sku};
 use crate::canonical::fact::{Departure, Header, StockAsk};
 use crate::canonical::{AccountId, Body, EntityId, Order, When};
@@ -29,13 +28,21 @@ pub(super) fn standing(order: &Order, ask: &StockAsk) -> Standing {
     }
 }
 
+/// Units that the newest answer reserves.
+pub(super) fn reserved(order: &Order, ask: &StockAsk) -> u64 {
+    let mut answers = order.stock.iter();
+    let own = answers.find(|answer| answer.sku == ask.sku && answer.warehouse.as_str() == ask.warehouse);
+    own.map_or(0, |answer| answer.reserved)
+}
+
 /// What the order asks of each warehouse that may have it, with the generations to use. A SKU that it asked for before and needs no more is given back with
 /// quantity 0; so is all when the flow does not ask (any more).
-/// `age`: of the facts, by [`crate::apply::quantity_age`]: the same in whatever order they came, and growing with each that matters.
+/// `needs`: what it needs of each. `age`: of the facts, by [`crate::apply::quantity_age`]: the same in whatever order they came, and growing with each that matters.
 pub(super) fn asks(
     case: &OrderCase<'_>,
     order: &Order,
     warehouses: &[AccountId],
+    needs: &dyn Fn(&AccountId) -> Vec<(String, u64)>,
     asking: bool,
     age: u64,
 ) -> Vec<StockAsk> {
@@ -44,7 +51,7 @@ pub(super) fn asks(
         before.iter().map(|ask| ((ask.warehouse.clone(), ask.sku.clone()), (0, Vec::new()))).collect();
     for warehouse in warehouses.iter().filter(|_| asking) {
         let left = departures(case, order, warehouse);
-        for (ours, units) in needs(order, case.flow, warehouse) {
+        for (ours, units) in needs(warehouse) {
             let gone = left.get(&ours).cloned().unwrap_or_default();
             let key = (warehouse.0.clone(), ours);
             if units > 0 || !gone.is_empty() || wanted.contains_key(&key) {

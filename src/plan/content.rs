@@ -25,8 +25,8 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use super::document::{delivery, head, lines, shipment, slim, trouble};
-use super::release;
 use super::slot::behind;
+use super::{release, split};
 use crate::canonical::order::Shipment;
 use crate::canonical::{AccountId, Exception, Intent, Order, Stock};
 use crate::config::model::Flow;
@@ -49,14 +49,21 @@ fn unwanted(why: &str) -> NoContent {
 /// # Errors
 /// When it is no longer wanted, or when something that it needs is missing.
 pub fn content(intent: &Intent, order: &Order, flow: &Flow) -> Result<Value, NoContent> {
+    let warehouse = match intent.command.as_str() {
+        "order.create" | "order.change" => Some(intent.account.clone()),
+        "label.buy" => intent.args.get("warehouse").and_then(Value::as_str).map(AccountId::from),
+        _ => None,
+    };
+    let part = warehouse.and_then(|warehouse| split::part(order, &warehouse));
+    let own = part.as_ref().unwrap_or(order);
     let mut document = match intent.command.as_str() {
-        "order.create" => whole(intent, order, flow)?,
-        "order.change" => change(intent, order, flow)?,
+        "order.create" => whole(intent, own, flow)?,
+        "order.change" => change(intent, own, flow)?,
         "order.cancel" => cancel(intent, order),
         "order.tag" => tag(intent, order),
         "fulfilment.create" | "fulfilment.update" => parcel(intent, order)?,
         "payment.capture" | "payment.void" | "payment.refund" => payment(intent, order)?,
-        "label.buy" => label(intent, order, flow)?,
+        "label.buy" => label(intent, own, flow)?,
         // All that it says stands in the arguments.
         _ => intent.args.clone(),
     };
@@ -66,7 +73,7 @@ pub fn content(intent: &Intent, order: &Order, flow: &Flow) -> Result<Value, NoC
     Ok(slim(Value::Object(document)))
 }
 
-/// The order as its warehouse shall have it.
+/// The order as its warehouse shall have it, which may be a part of it.
 fn whole(intent: &Intent, order: &Order, flow: &Flow) -> Result<Map<String, Value>, NoContent> {
     if order.cancel.is_some() {
         return Err(unwanted("the order was cancelled"));
@@ -139,7 +146,7 @@ fn tag(intent: &Intent, order: &Order) -> Map<String, Value> {
 fn parcel(intent: &Intent, order: &Order) -> Result<Map<String, Value>, NoContent> {
     let named = |shipment: &&Shipment| {
         behind(&intent.slot, "fulfilment").or_else(|| behind(&intent.slot, "tracking"))
-            == Some(shipment.r#ref.as_str())
+            == Some(shipment.slot())
             && shipment.account != order.storefront
     };
     let Some(told) = order.shipments.iter().find(named) else {

@@ -12,6 +12,7 @@ mod release;
 mod route;
 mod sku;
 mod slot;
+mod split;
 mod stock;
 mod trouble;
 

@@ -1,7 +1,9 @@
 //! What an order needs its partners to do.
 
+use super::document::NoName;
 use super::slot::{Slots, Want};
-use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, route, trouble};
+use super::split::Split;
+use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, route, split, trouble};
 use crate::apply::{classify, project_order, quantity_age};
 use crate::canonical::fact::{Header, StockAsk};
 use crate::canonical::{AccountId, Body, Class, EntityId, Exception, Intent, Order, Timer};
@@ -53,10 +55,27 @@ pub fn plan_order(case: &OrderCase<'_>) -> Plan<Order> {
 #[must_use]
 pub fn order_asks(case: &OrderCase<'_>) -> Vec<(EntityId, Header, Body)> {
     let order = case.order;
-    let candidates = route::candidates(order, case.flow, case.intents);
-    asks(case, order, &candidates, concern(order, case.flow).is_ok(), &mut None)
+    let whom = Whom::of(order, case.flow, case.intents);
+    asks(case, order, &whom, concern(order, case.flow).is_ok(), &mut None)
         .map(|(asks, _)| ask::mails(case, order, &asks))
         .unwrap_or_default()
+}
+
+/// Who may send the order.
+enum Whom<'f> {
+    /// One of these, first choice first.
+    One(Vec<AccountId>),
+    /// Several may share it.
+    Several(Split<'f>),
+}
+
+impl<'f> Whom<'f> {
+    fn of(order: &Order, flow: &'f Flow, intents: &[Intent]) -> Self {
+        match Split::of(order, flow, intents) {
+            Some(split) => Self::Several(split),
+            None => Self::One(route::candidates(order, flow, intents)),
+        }
+    }
 }
 
 /// What the order asks of stock at the warehouses that may have it, and the age of its facts; `None` when it has nothing
@@ -64,17 +83,25 @@ pub fn order_asks(case: &OrderCase<'_>) -> Vec<(EntityId, Header, Body)> {
 fn asks(
     case: &OrderCase<'_>,
     order: &Order,
-    candidates: &[AccountId],
+    whom: &Whom<'_>,
     concerned: bool,
     age: &mut Option<u64>,
 ) -> Option<(Vec<StockAsk>, u64)> {
     let asking = concerned && case.flow.live && case.flow.stock.reserve;
     let before = case.before.is_some_and(|before| !before.asks.is_empty());
-    if candidates.is_empty() || !(asking || before) {
+    let asked = match whom {
+        Whom::One(candidates) => candidates,
+        Whom::Several(split) => &split.asked(),
+    };
+    if asked.is_empty() || !(asking || before) {
         return None;
     }
     let age = *age.get_or_insert_with(|| quantity_age(case.facts, &order.storefront));
-    Some((ask::asks(case, order, candidates, asking, age), age))
+    let needs = |warehouse: &AccountId| match whom {
+        Whom::One(_) => release::needs(order, case.flow, warehouse),
+        Whom::Several(split) => split.needs(order, warehouse),
+    };
+    Some((ask::asks(case, order, asked, &needs, asking, age), age))
 }
 
 /// Whether the flow concerns itself with the order; else why not.
@@ -101,6 +128,15 @@ struct Round {
     mails: Vec<(EntityId, Header, Body)>,
 }
 
+impl Round {
+    /// The order waits for these.
+    fn wait(&mut self, order: &mut Order, waits: release::Waits) {
+        order.waits = waits.words;
+        self.exceptions.extend(waits.exceptions);
+        self.until = waits.until;
+    }
+}
+
 /// Fills what the flow says into `order`, and tells what should be.
 /// `age`: of the facts, once it was needed.
 fn plan_round(
@@ -112,32 +148,19 @@ fn plan_round(
 ) -> Round {
     let flow = case.flow;
     let mut round = Round::default();
-    let candidates = route::candidates(order, flow, intents);
-    if let Some((asks, age)) = asks(case, order, &candidates, concerned, age) {
+    let whom = Whom::of(order, flow, intents);
+    if let Some((asks, age)) = asks(case, order, &whom, concerned, age) {
         round.mails = ask::mails(case, order, &asks);
         order.asks = ask::remembered(&asks, age);
     }
     let asking = concerned && flow.live && flow.stock.reserve;
-    let asks: &[_] = if asking { &order.asks } else { &[] };
-    let warehouse = route::choose(order, flow, &candidates, asks).cloned();
     if !concerned {
         return round;
     }
-    let told = order.releases.iter().any(|release| release::is_told(release, intents));
-    let mut may_go = false;
-    if let Some(warehouse) = warehouse.as_ref().filter(|_| !told && order.axes.sale == "open") {
-        order.holds.extend(hold::holds(order, flow));
-        let waits = release::waits(order, flow, warehouse, &order.asks, case.now);
-        let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
-        may_go = waits.words.is_empty() && open;
-        if open {
-            order.waits = waits.words;
-            round.exceptions.extend(waits.exceptions);
-            round.until = waits.until;
-        }
-        explain(order);
+    match &whom {
+        Whom::One(candidates) => plan_whole(case, order, intents, candidates, asking, &mut round),
+        Whom::Several(split) => plan_shared(case, order, intents, split, asking, &mut round),
     }
-    round.wants.extend(release::wants(order, flow, intents, warehouse.as_ref(), may_go));
     let (money, troubles) = money::wants(order, flow, intents);
     round.wants.extend(money);
     round.exceptions.extend(troubles);
@@ -151,6 +174,72 @@ fn plan_round(
     round.exceptions.sort_by(|one, two| (&one.cause, &one.message).cmp(&(&two.cause, &two.message)));
     round.exceptions.dedup_by(|one, two| one.cause == two.cause);
     round
+}
+
+/// What the one warehouse should be told that sends the order as a whole.
+fn plan_whole(
+    case: &OrderCase<'_>,
+    order: &mut Order,
+    intents: &[Intent],
+    candidates: &[AccountId],
+    asking: bool,
+    round: &mut Round,
+) {
+    let flow = case.flow;
+    let asks: &[_] = if asking { &order.asks } else { &[] };
+    let warehouse = route::choose(order, flow, candidates, asks).cloned();
+    let told = order.releases.iter().any(|release| release::is_told(release, intents));
+    let mut may_go = false;
+    if let Some(warehouse) = warehouse.as_ref().filter(|_| !told && order.axes.sale == "open") {
+        order.holds.extend(hold::holds(order, flow));
+        let waits = release::waits(order, flow, warehouse, &order.asks, case.now);
+        let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
+        may_go = waits.words.is_empty() && open;
+        if open {
+            round.wait(order, waits);
+        }
+        explain(order);
+    }
+    round.wants.extend(release::wants(order, flow, intents, warehouse.as_ref(), may_go));
+}
+
+/// What each of the warehouses should be told that share the order.
+fn plan_shared(
+    case: &OrderCase<'_>,
+    order: &mut Order,
+    intents: &[Intent],
+    split: &Split<'_>,
+    asking: bool,
+    round: &mut Round,
+) {
+    let flow = case.flow;
+    let asks: &[_] = if asking { &order.asks } else { &[] };
+    let shares = split.shares(order, asks);
+    let mut may_go = false;
+    if order.axes.sale == "open" && (split.has_rest() || split.untouched()) {
+        order.holds.extend(hold::holds(order, flow));
+        if split.has_rest() {
+            let mut waits = release::general(order, flow, case.now);
+            if !shares.waits.is_empty() {
+                let open = shares.waits.iter().any(|word| word.starts_with("stock?"));
+                let (rest, first) = split.rest(order);
+                if let Some(first) = first {
+                    waits.names(&rest, flow, first, |error| !open || matches!(error, NoName::Sku(_)));
+                }
+                // What has no name is not missing for want of a warehouse.
+                let nameless = !waits.exceptions.is_empty();
+                waits
+                    .words
+                    .extend(shares.waits.iter().filter(|word| !(nameless && *word == "split")).cloned());
+            }
+            waits.time();
+            may_go = waits.words.is_empty();
+            round.wait(order, waits);
+        }
+        explain(order);
+    }
+    split::note(order, &shares, intents, may_go);
+    round.wants.extend(release::wants_shared(order, flow, intents, &shares.all, may_go));
 }
 
 /// Sets the fulfilment axis of an order that no warehouse has by what it waits for, as the flow's rules say.

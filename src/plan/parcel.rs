@@ -22,7 +22,8 @@ pub(super) fn wants(order: &Order, flow: &Flow, intents: &[Intent]) -> Vec<Want>
 
 /// A fulfilment for each shipment that the storefront has not recorded, and its tracking when that changes.
 fn storefront(order: &Order, shipment: &Shipment, intents: &[Intent], wants: &mut Vec<Want>) {
-    let create = format!("fulfilment/{}", shipment.r#ref);
+    let name = shipment.slot();
+    let create = format!("fulfilment/{name}");
     let told = newest(intents, &create).filter(|intent| heard(intent.state));
     // A storefront takes no fulfilment of an order that it has cancelled.
     let closed = order.cancel.as_ref().is_some_and(|cancel| cancel.by_storefront);
@@ -33,7 +34,7 @@ fn storefront(order: &Order, shipment: &Shipment, intents: &[Intent], wants: &mu
         );
     }
     let (Some(told), Some(_)) = (told, &shipment.recorded) else { return };
-    let slot = format!("tracking/{}", shipment.r#ref);
+    let slot = format!("tracking/{name}");
     let update = newest(intents, &slot);
     let said = intents
         .iter()

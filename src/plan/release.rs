@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::document::{core, delivery, head, lines, slim, trouble};
+use super::document::{NoName, core, delivery, head, lines, slim, trouble};
 use super::slot::{Want, heard, newest};
+use super::split::Share;
 use super::{ask, sku};
 use crate::canonical::fact::StockAsk;
 use crate::canonical::order::Release;
@@ -46,27 +47,8 @@ pub(super) fn waits(
     asks: &[StockAsk],
     now: Timestamp,
 ) -> Waits {
-    let mut waits = Waits::default();
-    if !paid_enough(order, flow) {
-        waits.words.push("payment".to_owned());
-    }
-    waits.words.extend(order.holds.iter().map(|hold| format!("hold:{}", hold.hold)));
-    if let Some(exception) = bad_address(order) {
-        waits.words.push("address".to_owned());
-        waits.exceptions.push(exception);
-    }
-    match lines(order, flow, warehouse) {
-        Ok(_) => {}
-        Err(errors) => {
-            for error in errors {
-                let exception = error.exception(order, flow, warehouse);
-                if !waits.words.contains(&exception.cause) {
-                    waits.words.push(exception.cause.clone());
-                    waits.exceptions.push(exception);
-                }
-            }
-        }
-    }
+    let mut waits = general(order, flow, now);
+    waits.names(order, flow, warehouse, |_| true);
     if flow.stock.reserve && flow.live {
         for ask in asks.iter().filter(|ask| ask.quantity > 0 && ask.warehouse == warehouse.as_str()) {
             match ask::standing(order, ask) {
@@ -76,13 +58,53 @@ pub(super) fn waits(
             }
         }
     }
+    waits.time();
+    waits
+}
+
+impl Waits {
+    /// Lines that have no name at `warehouse`; of the troubles those that are `meant`.
+    pub(super) fn names(
+        &mut self,
+        order: &Order,
+        flow: &Flow,
+        warehouse: &AccountId,
+        meant: impl Fn(&NoName) -> bool,
+    ) {
+        for error in lines(order, flow, warehouse).err().unwrap_or_default().iter().filter(|one| meant(one)) {
+            let exception = error.exception(order, flow, warehouse);
+            if !self.words.contains(&exception.cause) {
+                self.words.push(exception.cause.clone());
+                self.exceptions.push(exception);
+            }
+        }
+    }
+
+    /// Says last that time is missing.
+    pub(super) fn time(&mut self) {
+        if self.until.is_some() {
+            self.words.push("time".to_owned());
+        }
+    }
+}
+
+/// What keeps an order from any warehouse.
+pub(super) fn general(order: &Order, flow: &Flow, now: Timestamp) -> Waits {
+    let mut waits = Waits::default();
+    if !paid_enough(order, flow) {
+        waits.words.push("payment".to_owned());
+    }
+    waits.words.extend(order.holds.iter().map(|hold| format!("hold:{}", hold.hold)));
+    if let Some(exception) = bad_address(order) {
+        waits.words.push("address".to_owned());
+        waits.exceptions.push(exception);
+    }
     if !flow.release.after.is_zero()
         && let Some(placed) = order.placed_at
     {
         let after = jiff::SignedDuration::try_from(flow.release.after).unwrap_or(jiff::SignedDuration::MAX);
         let due = placed.instant().checked_add(after).unwrap_or(Timestamp::MAX);
         if now < due {
-            waits.words.push("time".to_owned());
             waits.until = Some(due);
         }
     }
@@ -149,29 +171,39 @@ pub(super) fn wants(
     let mut wants = Vec::new();
     let nothing_left = order.lines.iter().all(|line| !line.ships || line.wanted() == 0);
     let called_off = order.cancel.is_some() || nothing_left;
-    for release in &order.releases {
-        let warehouse = &release.warehouse;
-        let slot = format!("release/{warehouse}");
-        if !intents.iter().any(|intent| intent.slot == slot && heard(intent.state)) {
-            continue;
-        }
-        let over = ["intended", "cancelled", "rejected"].contains(&release.state.as_str());
-        let unsent = order.lines.iter().any(|line| line.released > line.shipped)
-            || (release.state != "shipped" && !over);
-        // Until it has answered, it is not known what it calls the order.
-        if called_off && unsent && !over && release.heard {
-            let mut want = Want::new(format!("cancel/{warehouse}"), warehouse, "order.cancel", Class::Cancel);
-            if let Some(reason) = order.cancel.as_ref().and_then(|cancel| cancel.reason.clone()) {
-                want = want.arg("reason", reason);
-            }
-            wants.push(want);
-        }
+    for release in order.releases.iter().filter(|_| called_off) {
+        wants.extend(call_back(order, intents, release));
     }
-    let Some(warehouse) = warehouse else { return wants };
+    let Some(warehouse) = warehouse.filter(|_| !called_off) else { return wants };
+    wants.extend(send(order, flow, intents, warehouse, may_go));
+    wants
+}
+
+/// Calls back what a warehouse has of `order` (its part of it) and has not sent.
+fn call_back(order: &Order, intents: &[Intent], release: &Release) -> Option<Want> {
+    let warehouse = &release.warehouse;
     let slot = format!("release/{warehouse}");
-    if called_off {
-        return wants;
+    if !intents.iter().any(|intent| intent.slot == slot && heard(intent.state)) {
+        return None;
     }
+    let over = ["intended", "cancelled", "rejected"].contains(&release.state.as_str());
+    let unsent =
+        order.lines.iter().any(|line| line.released > line.shipped) || (release.state != "shipped" && !over);
+    // Until it has answered, it is not known what it calls the order.
+    if !unsent || over || !release.heard {
+        return None;
+    }
+    let mut want = Want::new(format!("cancel/{warehouse}"), warehouse, "order.cancel", Class::Cancel);
+    if let Some(reason) = order.cancel.as_ref().and_then(|cancel| cancel.reason.clone()) {
+        want = want.arg("reason", reason);
+    }
+    Some(want)
+}
+
+/// Tells a warehouse of `order` (its part of it), and of what changes in it.
+fn send(order: &Order, flow: &Flow, intents: &[Intent], warehouse: &AccountId, may_go: bool) -> Vec<Want> {
+    let mut wants = Vec::new();
+    let slot = format!("release/{warehouse}");
     let sent = newest(intents, &slot).filter(|intent| heard(intent.state));
     let refused = newest(intents, &slot).filter(|intent| intent.state == IntentState::Rejected);
     if sent.is_none() && refused.is_none() && !may_go {
@@ -186,6 +218,46 @@ pub(super) fn wants(
         wants.extend(document().and_then(|document| change(order, intents, warehouse, &document)));
     }
     wants.push(release);
+    wants
+}
+
+/// Wants at the warehouses that share the order. `may_go`: whether what none of them was told of may go.
+pub(super) fn wants_shared(
+    order: &Order,
+    flow: &Flow,
+    intents: &[Intent],
+    shares: &[Share],
+    may_go: bool,
+) -> Vec<Want> {
+    let mut wants = Vec::new();
+    for share in shares {
+        let units = if may_go { &share.units } else { &share.keeps };
+        let own = share.view(order, units);
+        let called_off = order.cancel.is_some() || own.lines.iter().all(|line| line.open() == 0);
+        let mut here = if called_off {
+            let release = order.releases.iter().find(|release| release.warehouse == share.warehouse);
+            release.and_then(|release| call_back(&own, intents, release)).into_iter().collect()
+        } else {
+            send(&own, flow, intents, &share.warehouse, may_go)
+        };
+        for want in here.iter_mut().filter(|want| want.command != "order.cancel") {
+            want.args.extend(share.args(order, units));
+        }
+        wants.append(&mut here);
+    }
+    if !may_go && order.cancel.is_none() {
+        // What was refused waits for a person, also while nothing may go.
+        let refused =
+            |intent: &&Intent| intent.command == "order.create" && intent.state == IntentState::Rejected;
+        for intent in intents.iter().filter(refused) {
+            let newest = newest(intents, &intent.slot).is_some_and(|last| last.id == intent.id);
+            if newest && wants.iter().all(|want| want.slot != intent.slot) {
+                let mut want = Want::new(intent.slot.clone(), &intent.account, "order.create", Class::Order);
+                want.args.clone_from(&intent.args);
+                wants.push(want);
+            }
+        }
+    }
     wants
 }
 

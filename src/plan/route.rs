@@ -1,5 +1,5 @@
 //! Which warehouse an order goes to: those that its route names, first choice first, and of them the first that can take
-//! all of it. An order is never split over several.
+//! all of it. How several share an order is said in `split`.
 
 use super::ask;
 use super::document::lines;
@@ -15,12 +15,17 @@ pub(super) fn candidates(order: &Order, flow: &Flow, intents: &[Intent]) -> Vec<
     if let Some(told) = order.releases.iter().find(|release| is_told(release, intents)) {
         return vec![told.warehouse.clone()];
     }
+    routed(order, flow).clone()
+}
+
+/// The warehouses of the first route that fits, or all of the flow, first choice first.
+pub(super) fn routed<'f>(order: &Order, flow: &'f Flow) -> &'f Vec<AccountId> {
     let route = || {
         let document = document(order);
         flow.routes.iter().find(|route| all_fit(&document, &route.when)).map(|route| &route.warehouses)
     };
     let found = if flow.routes.is_empty() { None } else { route() };
-    found.unwrap_or(&flow.warehouses).clone()
+    found.unwrap_or(&flow.warehouses)
 }
 
 /// The first of the candidates that can take all of the order: it has a name and whole packs for each line, and by the

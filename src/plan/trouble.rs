@@ -3,6 +3,7 @@
 
 use super::document::trouble;
 use super::slot::{heard, newest};
+use crate::canonical::order::OrderLine;
 use crate::canonical::{Body, Exception, Fact, Intent, Order};
 
 /// Troubles of the order itself.
@@ -52,7 +53,15 @@ fn releases(order: &Order, found: &mut Vec<Exception>) {
             }
             _ => continue,
         };
-        let wanted = order.lines.iter().any(|line| line.ships && line.open() > 0);
+        // Of an order that is split, others may have taken over what it does not send.
+        let with = |line: &OrderLine| {
+            let parts = order.releases.iter().filter_map(|release| release.lines.get(&line.r#ref));
+            parts.fold(0_u64, |sum, units| sum.saturating_add(*units))
+        };
+        let wanted = order
+            .lines
+            .iter()
+            .any(|line| line.ships && line.open() > 0 && !(release.in_part() && with(line) >= line.wanted()));
         if !wanted {
             continue;
         }
@@ -64,7 +73,7 @@ fn releases(order: &Order, found: &mut Vec<Exception>) {
 
 fn parcels(order: &Order, intents: &[Intent], found: &mut Vec<Exception>) {
     for shipment in &order.shipments {
-        let slot = format!("fulfilment/{}", shipment.r#ref);
+        let slot = format!("fulfilment/{}", shipment.slot());
         let told = newest(intents, &slot).is_some_and(|intent| heard(intent.state));
         if shipment.voided && told {
             let message = format!(

@@ -8,6 +8,8 @@ mod cancel;
 mod money;
 mod release;
 mod shipments;
+mod split;
+mod split_any;
 
 use bench::{Bench, at, authorised, placed, shipped};
 use crossdock::canonical::IntentState::Done;

@@ -232,6 +232,7 @@ fn config(token: Option<&str>) -> Config {
             storefronts: vec![format!("{client}-shop").into()],
             warehouses: vec!["east".into()],
             routes: Vec::new(),
+            split: None,
             tracking: Some("post".into()),
             labels: None,
             gateway: Some(format!("{client}-pay").into()),

@@ -231,6 +231,7 @@ impl Parts<'_, '_> {
         let ship_methods = ship_methods(table);
         let (capture, refund) = self.money_rules(gateway_value.is_some());
         let stock = self.stock(&storefronts);
+        let split = super::split::read(table, &warehouses, self.accounts, stock.reserve);
         let mut flow = Flow {
             name: name.to_owned(),
             client: client.clone().unwrap_or_default(),
@@ -239,6 +240,7 @@ impl Parts<'_, '_> {
             storefronts,
             warehouses,
             routes,
+            split,
             tracking,
             labels,
             gateway,

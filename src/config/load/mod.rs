@@ -5,6 +5,7 @@ mod bus;
 mod flow;
 mod server;
 mod skus;
+mod split;
 
 use secrecy::SecretString;
 

@@ -6,6 +6,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{Html, Redirect};
 
 use super::{ErrorPage, Shell, begin, form, html, render};
+use crate::canonical::order::{Release, wait_in_words};
 use crate::canonical::{Address, IntentState, MessageId, Phase};
 use crate::ports::Exception;
 use crate::web::decide::{self, Asked};
@@ -55,7 +56,18 @@ impl Page {
     }
     fn waits(&self) -> Vec<String> {
         let waits = self.order.state.waits.iter().filter(|wait| !wait.starts_with("hold:"));
-        waits.map(|wait| say::words(&wait.replace(':', " "))).collect()
+        waits.map(|wait| wait_in_words(wait)).collect()
+    }
+    /// Who sends which part of an order that is split, and why.
+    fn part(&self, release: &Release) -> Option<String> {
+        let lines = &self.order.state.lines;
+        let named = |(name, units): (&String, &u64)| {
+            let line = lines.iter().find(|line| line.r#ref == *name);
+            format!("{units} × {}", line.and_then(|line| line.sku.as_deref()).unwrap_or(name))
+        };
+        let units: Vec<String> = release.lines.iter().filter(|(_, units)| **units > 0).map(named).collect();
+        let why = release.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        (!units.is_empty()).then(|| format!("{}{why}", units.join(", ")))
     }
     fn may_close(&self) -> bool {
         self.order.state.phase != Phase::Closed
