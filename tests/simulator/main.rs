@@ -16,9 +16,11 @@
 
 mod clock;
 mod crash;
+mod depot;
 mod disk;
 mod edits;
 mod histories;
 mod permutations;
 mod stage;
 mod town;
+mod two_warehouses;

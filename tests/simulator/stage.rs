@@ -24,12 +24,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::SimClock;
 use crate::crash::{Fuse, Fused};
+use crate::depot::Depot;
 use crate::disk::Disk;
 
 /// The partners behind [`Http`], without a network between.
 pub struct Wire {
     /// The partners.
     pub partners: Arc<Mutex<World>>,
+    /// A second warehouse.
+    pub depot: Arc<Mutex<Depot>>,
     /// Their time and ours.
     pub clock: Arc<SimClock>,
 }
@@ -40,6 +43,14 @@ impl Http for Wire {
         let path = request.url.strip_prefix("http://sandbox/").unwrap_or_default();
         let partner = path.split('/').next().unwrap_or_default().to_owned();
         self.clock.pass(Duration::from_millis(15));
+        if partner == "depot" {
+            let answer = self.depot.lock().unwrap().handle(&request, self.clock.now());
+            let cut = self.clock.random().is_multiple_of(4);
+            return match cut {
+                true => Err(HttpError::NoAnswer("the connection was cut".to_owned())),
+                false => Ok(answer),
+            };
+        }
         let mut reply = self.partners.lock().unwrap().handle(&partner, &request, self.clock.now());
         let mut waited = Duration::ZERO;
         loop {
@@ -130,6 +141,8 @@ pub struct Crash {
 pub struct Stage {
     /// The partners.
     pub partners: Arc<Mutex<World>>,
+    /// A second warehouse, where the config has one.
+    pub depot: Arc<Mutex<Depot>>,
     /// Time.
     pub clock: Arc<SimClock>,
     generation: Arc<ArcSwap<Generation>>,
@@ -166,6 +179,7 @@ impl Stage {
         let clock = Arc::new(SimClock::new(seed));
         Self {
             partners: Arc::new(Mutex::new(partners)),
+            depot: Arc::default(),
             clock,
             generation: Arc::new(ArcSwap::from_pointee(generation)),
             disk: Disk::new(),
@@ -199,8 +213,11 @@ impl Stage {
             lost: self.hints_lost.clone(),
         });
         let bus: Arc<dyn Bus> = Arc::new(Fused { fuse: fuse.clone(), port: unreliable });
-        let wire: Arc<dyn Http> =
-            Arc::new(Wire { partners: self.partners.clone(), clock: self.clock.clone() });
+        let wire: Arc<dyn Http> = Arc::new(Wire {
+            partners: self.partners.clone(),
+            depot: self.depot.clone(),
+            clock: self.clock.clone(),
+        });
         let http: Arc<dyn Http> = Arc::new(Fused { fuse: fuse.clone(), port: wire });
         let clock: Arc<dyn Clock> = self.clock.clone();
         let backlog = Arc::new(Backlog::default());
@@ -250,7 +267,8 @@ impl Stage {
             }
             let Some(mut life) = self.life.take() else { return false };
             let fuse = life.fuse.clone();
-            let round = round(&mut life, &self.partners, &self.clock, self.deliver, &mut self.heard);
+            let round =
+                round(&mut life, (&self.partners, &self.depot), &self.clock, self.deliver, &mut self.heard);
             let outcome = poll_to_end(round, &fuse);
             let Some(next) = outcome else {
                 let crash = self.crashes.pop().unwrap_or(Crash { at: 0, power: false });
@@ -326,7 +344,7 @@ const SWEEP: SignedDuration = SignedDuration::from_secs(20);
 /// Does all that can be done now, and tells when there is more.
 async fn round(
     life: &mut Life,
-    partners: &Mutex<World>,
+    (partners, depot): (&Mutex<World>, &Mutex<Depot>),
     clock: &SimClock,
     deliver: bool,
     heard: &mut Vec<Delivery>,
@@ -339,6 +357,12 @@ async fn round(
             let answer = life.intake.accept(account, &hook.headers, hook.body.clone()).await;
             partners.lock().unwrap().delivered(hook.id, Some(answer.status), clock.now());
             heard.push(hook);
+            did += 1;
+        }
+        let parcels = depot.lock().unwrap().due(clock.now());
+        for parcel in parcels {
+            let answer = life.intake.accept("west", &parcel.headers, parcel.body.clone()).await;
+            depot.lock().unwrap().delivered(parcel, answer.status, clock.now());
             did += 1;
         }
         let now = clock.now();
@@ -390,10 +414,8 @@ async fn round(
             next = next.min(at);
         }
     }
-    if let Some(at) = partners.lock().unwrap().next_due() {
-        next = next.min(at);
-    }
-    next
+    let told = [partners.lock().unwrap().next_due(), depot.lock().unwrap().next_due()];
+    told.into_iter().flatten().fold(next, Timestamp::min)
 }
 
 /// Which account a partner's webhooks go to.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crossdock::config::Sources;
 use crossdock::config::embedded::embedded;
 use crossdock::config::world::World as Generation;
 use crossdock::sandbox::{Settings, World};
@@ -19,9 +20,28 @@ pub fn other() -> Generation {
     OTHER.get_or_init(|| generation(&settings(), "5m", "CUP-04")).clone()
 }
 
-/// The config of the client. `polls` is the interval of the polls that stand behind the webhooks, `without` an SKU that the
+/// One with a second warehouse, of another connector, which shares orders with the first.
+pub fn two_warehouses() -> Generation {
+    let mut sources = sources(&settings(), "3m", "");
+    for (path, text) in crate::depot::FILES {
+        sources.insert(*path, (*text).to_owned());
+    }
+    let text = sources
+        .get("config.toml")
+        .unwrap_or_default()
+        .replace("warehouses = [\"east\"]", "warehouses = [\"east\", \"west\"]\nsplit = { by = \"stock\" }");
+    let more = "\n[account.west]\nconnector = \"depot\"\nclient = \"acme\"\n[flow.acme.carries]\neast = [\"TEA-*\"]\nwest = [\"POT-*\", \"CUP-*\"]\n";
+    sources.insert("config.toml", text + more);
+    load(&sources, &settings())
+}
+
+/// The generation of the client's files. `polls` is the interval of the polls that stand behind the webhooks, `without` an SKU that the
 /// list lacks.
 fn generation(settings: &Settings, polls: &str, without: &str) -> Generation {
+    load(&sources(settings, polls, without), settings)
+}
+
+fn sources(settings: &Settings, polls: &str, without: &str) -> Sources {
     let mut sources = embedded();
     let mut skus = String::from("account,theirs,ours,each\n");
     for product in
@@ -89,15 +109,19 @@ locations = {{ shop = "{location}" }}
         location = settings.location,
     );
     sources.insert("config.toml", text);
+    sources
+}
+
+fn load(sources: &Sources, settings: &Settings) -> Generation {
     let secrets = settings.secrets.clone();
     let read_secret = move |name: &str| {
         let known = secrets.files();
         let found = known.iter().find(|(file, _)| name.ends_with(file)).map(|(_, value)| (*value).to_owned());
         found.ok_or_else(|| format!("no secret {name}"))
     };
-    let (registry, problems) = connector::load(&sources);
+    let (registry, problems) = connector::load(sources);
     assert!(problems.is_empty(), "{problems:?}");
-    let config = config::load(&sources, "config.toml", &registry, &|_| None, &read_secret);
+    let config = config::load(sources, "config.toml", &registry, &|_| None, &read_secret);
     let config = config.unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
