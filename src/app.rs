@@ -412,3 +412,6 @@ pub fn http() -> Result<Arc<dyn Http>, crate::ports::HttpError> {
 pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
+
+#[cfg(test)]
+mod tests;
