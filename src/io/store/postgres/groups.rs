@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::codec::Fault;
@@ -29,6 +30,9 @@ const STEPS: usize = 64;
 const STATES: usize = 64;
 /// Transactions of a kind at a time: while one is written to the disk, the next one is sent.
 const AT_A_TIME: usize = 2;
+
+/// How long a group is gathered while another transaction of its kind runs: not for its whole length, as it may be held up.
+const GATHER: Duration = Duration::from_millis(3);
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -82,11 +86,12 @@ impl Groups {
         let (offered, working) = (Arc::new(Mutex::new(offered)), Arc::new(Mutex::new(working)));
         let (flying, looking) = (Arc::new(Mutex::new(flying)), Arc::new(Mutex::new(looking)));
         let tasks = TaskTracker::new();
+        let [taking, carrying, reading] = [(); 3].map(|()| Arc::new(Mutex::new(())));
         for _ in 0..AT_A_TIME {
-            tasks.spawn(take_in(link.clone(), offered.clone()));
+            tasks.spawn(take_in(link.clone(), offered.clone(), taking.clone()));
             tasks.spawn(work(link.clone(), working.clone()));
-            tasks.spawn(fly(link.clone(), clock, flying.clone()));
-            tasks.spawn(look(link.clone(), looking.clone()));
+            tasks.spawn(fly(link.clone(), clock, flying.clone(), carrying.clone()));
+            tasks.spawn(look(link.clone(), looking.clone(), reading.clone()));
         }
         tasks.close();
         Self { doors: std::sync::Mutex::new(Some(Doors { offers, works, flights, looks })), tasks }
@@ -161,14 +166,22 @@ impl Groups {
     }
 }
 
+/// Waits a little for its turn while another transaction of the kind runs: the group becomes larger meanwhile, and few
+/// large transactions cost less than many small ones.
+async fn gather(running: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    tokio::time::timeout(GATHER, running.lock()).await.ok()
+}
+
 // -------------------------------------------------------------------------------------------------------------- intake
 
-async fn take_in(link: Arc<Link>, queue: Arc<Mutex<mpsc::Receiver<Offer>>>) {
+async fn take_in(link: Arc<Link>, queue: Arc<Mutex<mpsc::Receiver<Offer>>>, running: Arc<Mutex<()>>) {
     loop {
         let mut group = Vec::new();
+        let _turn;
         {
             let mut queue = queue.lock().await;
             let Some(first) = queue.recv().await else { return };
+            _turn = gather(&running).await;
             let size = |offer: &Offer| offer.messages.iter().map(|one| one.body.len()).sum::<usize>();
             let (mut messages, mut bytes) = (first.messages.len(), size(&first));
             group.push(first);
@@ -272,12 +285,19 @@ async fn commit_wave(link: &Link, units: &[&Unit]) -> Result<Vec<Committed>, Sto
 
 // ------------------------------------------------------------------------------------------------------------ attempts
 
-async fn fly(link: Arc<Link>, clock: LeaseClock, queue: Arc<Mutex<mpsc::UnboundedReceiver<Flight>>>) {
+async fn fly(
+    link: Arc<Link>,
+    clock: LeaseClock,
+    queue: Arc<Mutex<mpsc::UnboundedReceiver<Flight>>>,
+    running: Arc<Mutex<()>>,
+) {
     loop {
         let mut group = Vec::new();
+        let _turn;
         {
             let mut queue = queue.lock().await;
             let Some(first) = queue.recv().await else { return };
+            _turn = gather(&running).await;
             let mut steps = first.steps.len();
             group.push(first);
             while steps < STEPS
@@ -333,11 +353,20 @@ async fn fly_wave(link: &Link, clock: LeaseClock, steps: &[&Step]) -> Result<Vec
 
 // -------------------------------------------------------------------------------------------------------------- states
 
-async fn look(link: Arc<Link>, queue: Arc<Mutex<mpsc::UnboundedReceiver<Look>>>) {
+async fn look(link: Arc<Link>, queue: Arc<Mutex<mpsc::UnboundedReceiver<Look>>>, running: Arc<Mutex<()>>) {
     loop {
         let mut group = Vec::new();
-        if queue.lock().await.recv_many(&mut group, STATES).await == 0 {
-            return;
+        let _turn;
+        {
+            let mut queue = queue.lock().await;
+            let Some(first) = queue.recv().await else { return };
+            _turn = gather(&running).await;
+            group.push(first);
+            while group.len() < STATES
+                && let Ok(next) = queue.try_recv()
+            {
+                group.push(next);
+            }
         }
         let ids: Vec<EntityId> = group.iter().map(|look| look.entity.clone()).collect();
         let states: Vec<Result<Option<EntityRecord>, StoreError>> = match states(&link, &ids).await {
