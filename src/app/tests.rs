@@ -46,7 +46,7 @@ async fn after_a_full_batch_the_rest_is_hinted_and_left() {
         backlog: Arc::default(),
         stocks: None,
     };
-    store.accept((0..2 * BATCH + 1).map(message).collect(), None).await.unwrap();
+    store.accept((0..=2 * BATCH).map(message).collect(), None).await.unwrap();
     let (bell, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     let working = tokio::spawn(work_on(worker, SHARD, bell.clone(), stop.clone()));
     let left = async || store.pending(SHARD, 1000).await.unwrap().len();
