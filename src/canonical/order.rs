@@ -612,7 +612,7 @@ pub struct Order {
 pub fn wait_in_words(word: &str) -> String {
     match word {
         "split" => {
-            "warehouses that can share it: more would be needed than the flow lets share an order".to_owned()
+            "warehouses that may share it: the flow allows too few, or none carries all of it".to_owned()
         }
         "warehouse" => "a warehouse: those that may send it will not".to_owned(),
         _ => word.replace([':', '_'], " "),

@@ -51,6 +51,8 @@ pub(super) struct Split<'f> {
     choices: Vec<AccountId>,
     /// How many warehouses more may be told.
     room: usize,
+    /// Whether there were more, if the flow let them share.
+    limited: bool,
 }
 
 /// A warehouse's part.
@@ -204,12 +206,13 @@ impl<'f> Split<'f> {
         let room = most.saturating_sub(held.iter().filter(|held| !none(&held.keeps)).count());
         let mut choices: Vec<AccountId> =
             held.iter().filter(|held| held.open).map(|held| held.warehouse.clone()).collect();
+        let fresh = || routed.iter().filter(|id| held.iter().all(|held| held.warehouse != **id));
+        let limited = room == 0 && fresh().next().is_some();
         if room > 0 {
-            let fresh = routed.iter().filter(|id| held.iter().all(|held| held.warehouse != **id));
-            choices.extend(fresh.cloned());
+            choices.extend(fresh().cloned());
         }
         choices.truncate(CHOICES);
-        Some(Self { flow, held, rest, choices, room })
+        Some(Self { flow, held, rest, choices, room, limited })
     }
 
     /// Whether some units are with no warehouse.
@@ -365,7 +368,9 @@ impl<'f> Split<'f> {
         };
         let short = needed.iter().filter(|(ours, units)| there(ours) < **units);
         let waits: Vec<String> = short.map(|(ours, _)| format!("stock:{ours}")).collect();
-        if !waits.is_empty() {
+        if self.limited {
+            vec!["split".to_owned()]
+        } else if !waits.is_empty() {
             waits
         } else if choices.is_empty() {
             vec!["warehouse".to_owned()]

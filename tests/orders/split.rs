@@ -215,6 +215,26 @@ fn an_edit_is_told_to_the_warehouse_that_it_concerns() {
 }
 
 #[test]
+fn what_was_called_back_is_not_counted_on_though_some_of_it_left() {
+    let stock = [("east", "A", 9), ("west", "B", 9), ("mall", "B", 9)];
+    let mut bench = begun(&[("l1", "A", 1), ("l2", "B", 2)], &stock);
+    take(&mut bench, "east");
+    answer(&mut bench, &stock);
+    take(&mut bench, "west");
+    bench.tell("west", shipped("s1", 30, Some("1Z"), &[("B", 1)]));
+    bench.tell("shop", placed(40, &[("l1", "A", 1), ("l2", "B", 1)]));
+    assert!(bench.pending().contains(&"cancel/west".to_owned()), "{:?}", bench.pending());
+    bench.send("cancel/west", Done);
+    bench.tell("shop", placed(50, &[("l1", "A", 1), ("l2", "B", 2)]));
+    answer(&mut bench, &stock);
+    assert_eq!(bench.order().waits, ["split"], "two warehouses have sent or send already");
+    bench.config = crate::bench::config(&flow().replace("\"stock\" }", "\"stock\", warehouses = 3 }"), &[]);
+    bench.plan(&[]);
+    answer(&mut bench, &stock);
+    assert_eq!(lines(&bench.content("release/mall").unwrap()), part(&[("l2", 1)]));
+}
+
+#[test]
 fn what_a_warehouse_refuses_another_one_sends() {
     let stock = [("east", "A", 9), ("west", "B", 9), ("mall", "B", 9)];
     let mut bench = begun(&[("l1", "A", 1), ("l2", "B", 1)], &stock);
