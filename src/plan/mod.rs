@@ -1,6 +1,7 @@
 //! What should be, less what was intended: state and flows to intents, exceptions, timers and mail. Pure.
 
 mod ask;
+mod choice;
 mod content;
 mod document;
 mod events;

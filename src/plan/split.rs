@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::ask::{self, Standing};
+use super::choice::{self, Choice};
 use super::release::is_told;
 use super::slot::{heard, newest};
 use super::{route, sku};
 use crate::canonical::fact::StockAsk;
 use crate::canonical::order::{OrderLine, Release};
 use crate::canonical::{AccountId, Intent, IntentState, Order};
-use crate::config::model::{Flow, SplitRule};
+use crate::config::model::Flow;
 
 /// Units of lines, by the line's place in the order.
 pub(super) type Units = BTreeMap<usize, u64>;
@@ -211,7 +211,7 @@ impl<'f> Split<'f> {
         if room > 0 {
             choices.extend(fresh().cloned());
         }
-        choices.truncate(CHOICES);
+        choices.truncate(choice::CHOICES);
         Some(Self { flow, held, rest, choices, room, limited })
     }
 
@@ -248,16 +248,16 @@ impl<'f> Split<'f> {
         for (index, line) in order.lines.iter().enumerate().filter(|(_, line)| line.ships) {
             let Ok(goods) = sku::goods(self.flow, &order.storefront, warehouse, line) else { continue };
             let kept = self.of_held(warehouse).map_or(0, |held| at(&held.keeps, index));
-            let more = if may && self.carried(warehouse, &goods.ours) { at(&self.rest, index) } else { 0 };
+            let more = if may && choice::carried(self.flow, warehouse, &goods.ours) {
+                at(&self.rest, index)
+            } else {
+                0
+            };
             let units = kept.saturating_add(more).saturating_mul(goods.each);
             let known = needs.entry(goods.ours).or_default();
             *known = known.saturating_add(units);
         }
         needs.into_iter().collect()
-    }
-
-    fn carried(&self, warehouse: &AccountId, ours: &str) -> bool {
-        self.flow.split.as_ref().is_none_or(|rule: &SplitRule| rule.carried(warehouse, ours))
     }
 
     /// Who sends what, by the answers to `asks`; without any, everything counts as in stock.
@@ -266,7 +266,7 @@ impl<'f> Split<'f> {
             (Vec::new(), Vec::new())
         } else {
             let choices: Vec<Choice> =
-                self.choices.iter().map(|id| Choice::of(self, order, id, asks)).collect();
+                self.choices.iter().map(|id| Choice::of(self.flow, &self.rest, order, id, asks)).collect();
             self.share_out(&choices)
         };
         let alone = found.len() == 1 && self.held.is_empty();
@@ -301,8 +301,8 @@ impl<'f> Split<'f> {
 
     /// The rest's units by warehouse; else what it waits for.
     fn share_out(&self, choices: &[Choice]) -> (Vec<(AccountId, Units)>, Vec<String>) {
-        let whole = choices.iter().filter(|choice| choice.able(&self.rest));
-        if let Some(first) = whole.filter(|choice| !choice.short(&self.rest)).next() {
+        let all = |choice: &&Choice| choice.able(&self.rest) && !choice.short(&self.rest);
+        if let Some(first) = choices.iter().find(all) {
             let open = first.unanswered();
             if !open.is_empty() {
                 return (Vec::new(), open);
@@ -317,7 +317,7 @@ impl<'f> Split<'f> {
             open.dedup();
             return (Vec::new(), open);
         }
-        for set in sets(choices, |choice| self.of_held(&choice.warehouse).is_none(), self.room) {
+        for set in choice::sets(choices, |choice| self.of_held(&choice.warehouse).is_none(), self.room) {
             if let Some(found) = self.together(&set) {
                 return (found, Vec::new());
             }
@@ -400,112 +400,4 @@ impl Held {
         let open = !told.is_empty() && !over && (release.state != "shipped" || unsent);
         Self { warehouse: release.warehouse.clone(), told, shipped, keeps, open }
     }
-}
-
-/// How many warehouses are looked at in all.
-const CHOICES: usize = 8;
-
-/// A warehouse that may send some of the rest.
-#[derive(Debug)]
-struct Choice {
-    warehouse: AccountId,
-    /// By line: what it calls the goods. Lines that it cannot send are missing.
-    goods: BTreeMap<usize, sku::Goods>,
-    /// By our SKU: units for the rest; `None` until the stock has answered.
-    stock: BTreeMap<String, Option<u64>>,
-}
-
-impl Choice {
-    fn of(split: &Split<'_>, order: &Order, warehouse: &AccountId, asks: &[StockAsk]) -> Self {
-        let (mut goods, mut stock) = (BTreeMap::new(), BTreeMap::new());
-        let mut more: BTreeMap<String, u64> = BTreeMap::new();
-        for index in split.rest.keys() {
-            let line = order.lines.get(*index);
-            let named = line.map(|line| sku::goods(split.flow, &order.storefront, warehouse, line));
-            let Some(Ok(found)) = named else { continue };
-            if split.carried(warehouse, &found.ours) {
-                let units: &mut u64 = more.entry(found.ours.clone()).or_default();
-                *units = units.saturating_add(at(&split.rest, *index).saturating_mul(found.each));
-                goods.insert(*index, found);
-            }
-        }
-        for (ours, more) in more {
-            let mut own = asks.iter().filter(|ask| ask.warehouse == warehouse.as_str() && ask.sku == ours);
-            let free = own.next().map_or(Some(u64::MAX), |ask| match ask::standing(order, ask) {
-                Standing::Reserved => Some(more),
-                Standing::Unanswered => None,
-                Standing::Short => {
-                    let reserved = ask::reserved(order, ask);
-                    Some(reserved.saturating_sub(ask.quantity.saturating_sub(more)))
-                }
-            });
-            stock.insert(ours, free);
-        }
-        Self { warehouse: warehouse.clone(), goods, stock }
-    }
-
-    /// Whether it has a name and whole packs for all of these.
-    fn able(&self, units: &Units) -> bool {
-        let whole = |(line, units): (&usize, &u64)| {
-            self.goods.get(line).is_some_and(|goods| goods.units(*units).is_some())
-        };
-        units.iter().all(whole)
-    }
-
-    /// Whether it is known to have less than these.
-    fn short(&self, units: &Units) -> bool {
-        let mut needed: BTreeMap<&str, u64> = BTreeMap::new();
-        for (line, units) in units {
-            if let Some(goods) = self.goods.get(line) {
-                let known = needed.entry(&goods.ours).or_default();
-                *known = known.saturating_add(units.saturating_mul(goods.each));
-            }
-        }
-        needed
-            .iter()
-            .any(|(ours, units)| self.stock.get(*ours).copied().flatten().is_some_and(|free| free < *units))
-    }
-
-    /// Words for the answers that are still out.
-    fn unanswered(&self) -> Vec<String> {
-        let open = self.stock.iter().filter(|(_, free)| free.is_none());
-        open.map(|(ours, _)| format!("stock?:{ours}")).collect()
-    }
-
-    fn free(&self) -> BTreeMap<&str, u64> {
-        self.stock.iter().map(|(ours, free)| (ours.as_str(), free.unwrap_or(0))).collect()
-    }
-
-    /// How many of `units` of the line it can send, in whole packs.
-    fn can_take(&self, line: usize, units: u64, free: &BTreeMap<&str, u64>) -> u64 {
-        let Some(goods) = self.goods.get(&line) else { return 0 };
-        let each = goods.each.max(1);
-        let mut units = units.min(free.get(goods.ours.as_str()).copied().unwrap_or(0) / each);
-        while units > 0 && goods.units(units).is_none() {
-            units -= 1;
-        }
-        units
-    }
-
-    fn take(&self, line: usize, units: u64, free: &mut BTreeMap<&str, u64>, part: &mut Units) {
-        let Some(goods) = self.goods.get(&line).filter(|_| units > 0) else { return };
-        if let Some(free) = free.get_mut(goods.ours.as_str()) {
-            *free = free.saturating_sub(units.saturating_mul(goods.each));
-        }
-        *part.entry(line).or_default() += units;
-    }
-}
-
-/// Sets of several choices, those with the fewest that were told of nothing before, then the smallest, then the first
-/// choices; at most `room` of them `new`.
-fn sets<'c>(choices: &'c [Choice], new: impl Fn(&Choice) -> bool, room: usize) -> Vec<Vec<&'c Choice>> {
-    let mut all: Vec<(usize, Vec<usize>)> = (1_u32..1 << choices.len())
-        .map(|mask| {
-            let own: Vec<usize> = (0..choices.len()).filter(|at| mask & (1 << at) != 0).collect();
-            (own.iter().filter(|at| new(&choices[**at])).count(), own)
-        })
-        .filter(|(new, own)| *new <= room && own.len() > 1)
-        .collect();
-    all.sort_by(|one, two| (one.0, one.1.len(), &one.1).cmp(&(two.0, two.1.len(), &two.1)));
-    all.into_iter().map(|(_, own)| own.into_iter().map(|at| &choices[at]).collect()).collect()
 }
