@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crossdock::canonical::IntentState::{Done, InFlight, Retry};
+use crossdock::canonical::order::Release;
 use crossdock::canonical::{Fact, Intent, IntentState};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -85,7 +86,7 @@ fn facts(told: Vec<(&'static str, Value)>) -> Vec<Fact> {
 /// Whether the parts are what is wanted; units of which no warehouse was told must be waited for.
 fn sound(bench: &Bench) -> Result<(), TestCaseError> {
     let order = bench.order();
-    let shared = order.releases.iter().any(|release| release.in_part());
+    let shared = order.releases.iter().any(Release::in_part);
     for line in order.lines.iter().filter(|_| shared) {
         let sum = |units: u64, more: u64| units + more;
         let parts =
@@ -208,7 +209,7 @@ proptest! {
         let order = bench.order();
         for shipment in order.shipments.iter().filter(|one| !one.voided && order.cancel.is_none() && one.account.as_str() != "shop") {
             let slot = format!("fulfilment/{}", shipment.slot());
-            prop_assert_eq!(bench.intents.iter().filter(|intent| intent.slot == slot && intent.state == IntentState::Done).count(), 1, "{}", slot);
+            prop_assert_eq!(bench.intents.iter().filter(|intent| intent.slot == slot && intent.state == Done).count(), 1, "{}", slot);
         }
     }
 }

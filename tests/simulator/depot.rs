@@ -184,7 +184,7 @@ impl Depot {
     }
 
     /// What was not taken is told again.
-    pub fn delivered(&mut self, parcel: Parcel, status: u16, now: Timestamp) {
+    pub fn delivered(&mut self, parcel: &Parcel, status: u16, now: Timestamp) {
         if !(200..300).contains(&status) {
             self.orders[parcel.order].due = Some(now + AGAIN);
         }

@@ -46,9 +46,10 @@ impl Http for Wire {
         if partner == "depot" {
             let answer = self.depot.lock().unwrap().handle(&request, self.clock.now());
             let cut = self.clock.random().is_multiple_of(4);
-            return match cut {
-                true => Err(HttpError::NoAnswer("the connection was cut".to_owned())),
-                false => Ok(answer),
+            return if cut {
+                Err(HttpError::NoAnswer("the connection was cut".to_owned()))
+            } else {
+                Ok(answer)
             };
         }
         let mut reply = self.partners.lock().unwrap().handle(&partner, &request, self.clock.now());
@@ -362,7 +363,7 @@ async fn round(
         let parcels = depot.lock().unwrap().due(clock.now());
         for parcel in parcels {
             let answer = life.intake.accept("west", &parcel.headers, parcel.body.clone()).await;
-            depot.lock().unwrap().delivered(parcel, answer.status, clock.now());
+            depot.lock().unwrap().delivered(&parcel, answer.status, clock.now());
             did += 1;
         }
         let now = clock.now();
