@@ -25,7 +25,7 @@ pub use self::people::{
 pub use self::store::{Store, StoreError, Turn};
 pub use self::work::{
     ASKED, Accepted, Committed, EntityIndex, EntityRecord, EntityWrite, Message, MessageState, NewMessage,
-    Origin, Reserved, Unit, Waiting,
+    OF, Origin, Reserved, Unit, Waiting,
 };
 pub use crate::canonical::{Exception, Timer};
 

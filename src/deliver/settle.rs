@@ -10,7 +10,7 @@ use super::send::{Delivery, Held, PUT_OFF, SOON, Stage};
 use super::shared::{Shared, lock};
 use crate::canonical::{Exception, IntentState};
 use crate::connector::manifest::{Command, Once};
-use crate::ports::{DueIntent, NewMessage, Origin, Settled, shard};
+use crate::ports::{DueIntent, NewMessage, OF, Origin, Settled, shard};
 use crate::retry::{Failure, Next, later, next};
 
 /// When to go again, why, and what a person must hear of.
@@ -150,7 +150,7 @@ impl Delivery {
             topic: command.to_owned(),
             mapping: mapping.to_owned(),
             event_id: None,
-            headers: Vec::new(),
+            headers: vec![(OF.to_owned(), self.due.intent.entity.0.clone())],
             body,
             received: self.shared.now(),
             priority: 0,

@@ -87,7 +87,8 @@ pub struct Settled {
     pub due: Timestamp,
     /// One line for the history: status and outcome.
     pub note: String,
-    /// The answer, as a message to ourselves.
+    /// The answer, as a message to ourselves. With the header [`OF`](super::OF) it wakes the entity, and no other message
+    /// does.
     pub answer: Option<NewMessage>,
     /// An exception to raise (rejected, stuck).
     pub exception: Option<Exception>,
@@ -104,6 +105,12 @@ impl Settled {
         self.epoch == epoch
             && matches!(state, IntentState::InFlight | IntentState::Unknown)
             && self.state != IntentState::Unknown
+    }
+
+    /// Whether the entity is planned again because of the answer, so that it need not be woken besides.
+    #[must_use]
+    pub fn answer_wakes(&self) -> bool {
+        self.answer.iter().flat_map(|answer| &answer.headers).any(|(name, _)| name == super::OF)
     }
 }
 

@@ -135,8 +135,8 @@ pub trait Store: Send + Sync {
     /// Marks an intent with a frozen request in flight again (a repeat of the same bytes, or a look-up). False as above.
     async fn refly(&self, intent: IntentId, epoch: i64, at: Timestamp) -> Result<bool, StoreError>;
     /// Settles attempts; also ends intents that were never sent (content that cannot be made). The answer goes to the
-    /// inbox; done, rejected and stuck wake the entity by a `timer.due` fact named `settled/<intent>`. Hints tell
-    /// which shards got work.
+    /// inbox; done, rejected and stuck wake the entity by a `timer.due` fact named `settled/<intent>`, unless the answer
+    /// does ([`Settled::answer_wakes`]). Hints tell which shards got work.
     async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<Hint>, StoreError>;
     /// Withdraws an intent that no partner has or may have acted on (pending, to be retried, or rejected) and whose
     /// content is no longer wanted. False when it stands otherwise.

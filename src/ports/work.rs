@@ -29,6 +29,9 @@ pub enum Origin {
 
 /// What the headers begin with that say what was asked, where a message is the answer: `crossdock-asked-id`.
 pub const ASKED: &str = "crossdock-asked-";
+/// The header of an [`Origin::Answer`] that names the entity whose command was answered: it is planned again when the answer
+/// is worked on, whatever that says.
+pub const OF: &str = "crossdock-of";
 
 /// A message to accept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -71,14 +71,15 @@ pub(super) async fn assemble(
     }
     settle_places(&mut places, &mut known);
 
-    let ids: BTreeSet<EntityId> = places.iter().filter_map(|place| place.entity.clone()).collect();
+    let told = places.iter().filter_map(|place| Some((place.entity.as_ref()?, &readings[place.reading])));
+    let woken = readings.iter().filter_map(|reading| Some((reading.wakes.as_ref()?, reading)));
+    let concerned_by: Vec<(&EntityId, &Reading)> = told.chain(woken).collect();
+    let ids: BTreeSet<EntityId> = concerned_by.iter().map(|(entity, _)| (*entity).clone()).collect();
     let mut turn = Turn::default();
     if let Some(stocks) = stocks {
-        let of_stock = places
-            .iter()
-            .filter(|place| place.entity.as_ref().is_some_and(|entity| entity.kind() == EntityKind::Stock));
+        let of_stock = concerned_by.iter().filter(|(entity, _)| entity.kind() == EntityKind::Stock);
         let clients: BTreeSet<ClientId> =
-            of_stock.filter_map(|place| readings[place.reading].client.clone()).collect();
+            of_stock.filter_map(|(_, reading)| reading.client.clone()).collect();
         if !clients.is_empty() {
             turn = stocks.take(store, clients).await;
         }
@@ -360,7 +361,9 @@ fn group(readings: &[Reading], places: &[Place]) -> Vec<Vec<usize>> {
     let mut first: HashMap<&EntityId, usize> = HashMap::new();
     let told = places.iter().filter_map(|place| Some((place.entity.as_ref()?, place.reading)));
     let heard = readings.iter().enumerate();
-    let heard = heard.flat_map(|(index, reading)| reading.heard.iter().map(move |entity| (entity, index)));
+    let heard = heard.flat_map(|(index, reading)| {
+        reading.heard.iter().chain(&reading.wakes).map(move |entity| (entity, index))
+    });
     for (entity, reading) in told.chain(heard) {
         match first.get(entity) {
             Some(other) => {
@@ -456,6 +459,11 @@ impl Draft {
             }
         }
         for reading in members.iter().map(|index| &readings[*index]) {
+            if let Some(entity) = &reading.wakes {
+                let (told, _) = entities.entry(entity.clone()).or_default();
+                told.messages.insert(reading.message);
+                told.client = told.client.take().or_else(|| reading.client.clone());
+            }
             for record in reading.heard.iter().filter_map(|entity| batch.records.get(entity)) {
                 if states(record, reading.message) {
                     entities.entry(record.id.clone()).or_default().0.messages.insert(reading.message);

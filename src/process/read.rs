@@ -17,7 +17,7 @@ use crate::ingest::webhook::UNREAD;
 use crate::map::node::Node;
 use crate::map::path::Path;
 use crate::map::{self, Context, Syntax};
-use crate::ports::{Exception, Message, Origin};
+use crate::ports::{Exception, Message, OF, Origin};
 
 /// What a message says.
 #[derive(Debug, Clone)]
@@ -30,6 +30,9 @@ pub(super) struct Reading {
     pub(super) client: Option<ClientId>,
     /// The entity that it is addressed to (facts of our own, answers to commands).
     pub(super) direct: Option<EntityId>,
+    /// The entity whose command it answers: it is planned again, even if the answer says nothing. None once the message was
+    /// worked on.
+    pub(super) wakes: Option<EntityId>,
     /// Its facts.
     pub(super) facts: Vec<Fact>,
     /// What could not be read.
@@ -47,6 +50,7 @@ impl Reading {
             account: message.content.account.clone(),
             client: None,
             direct: None,
+            wakes: wakes(message),
             facts: Vec::new(),
             exceptions: Vec::new(),
             rereads: Vec::new(),
@@ -351,6 +355,13 @@ fn attribute(config: &Config, account: &Account, node: &Node) -> Result<Option<C
             several.iter().map(|client| client.as_str()).collect::<Vec<_>>().join(", ")
         )),
     }
+}
+
+/// The entity that an answer names, when it is worked on for the first time.
+fn wakes(message: &Message) -> Option<EntityId> {
+    let headers = &message.content.headers;
+    let of = headers.iter().find(|(name, _)| name == OF && message.content.origin == Origin::Answer);
+    of.filter(|_| message.attempts == 0).map(|(_, entity)| EntityId::from(entity.as_str()))
 }
 
 /// Whether the fact only tells that an entity is to be looked at again (a timer, a settled command).

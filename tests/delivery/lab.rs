@@ -17,8 +17,9 @@ use crossdock::io::bus::embedded::EmbeddedBus;
 use crossdock::io::store::sqlite::{Options, SqliteStore};
 use crossdock::ports::{
     Clock, Committed, EntityIndex, EntityWrite, ExceptionQuery, Http, HttpError, HttpRequest, HttpResponse,
-    Message, Store, Unit,
+    INBOUND_SHARDS, Message, Store, Unit,
 };
+use crossdock::process::Worker;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -268,6 +269,21 @@ impl Bench {
         panic!("the lane does not come to rest");
     }
 
+    /// Works on all that is pending.
+    pub async fn work(&self) {
+        let worker = Worker {
+            store: self.store.clone(),
+            bus: Arc::new(EmbeddedBus::new()),
+            clock: self.clock.clone(),
+            world: self.world.clone(),
+            backlog: Arc::default(),
+            stocks: None,
+        };
+        for shard in 0..INBOUND_SHARDS {
+            while worker.step(shard).await.unwrap() > 0 {}
+        }
+    }
+
     /// An order with one intent.
     pub async fn intend(&self, order: &str, command: &str, args: Value) -> Intent {
         self.intend_as(order, command, class_of(command), args).await
@@ -358,7 +374,7 @@ impl Bench {
     /// Pending messages that are no facts of our own: answers, and items of polls.
     pub async fn inbox(&self) -> Vec<Message> {
         let mut all = Vec::new();
-        for shard in 0..crossdock::ports::INBOUND_SHARDS {
+        for shard in 0..INBOUND_SHARDS {
             all.extend(self.store.pending(shard, 1000).await.unwrap());
         }
         all.retain(|message| message.content.origin != crossdock::ports::Origin::Fact);

@@ -41,6 +41,23 @@ async fn a_command_is_sent_once_and_its_answer_is_a_message() {
 }
 
 #[tokio::test]
+async fn an_answer_has_its_order_planned_again_whatever_it_says() {
+    let (good, bad) =
+        (json!({ "id": "1", "at": "2026-03-01T08:00:00Z" }), json!({ "id": "1", "at": "soon" }));
+    for (body, said, becomes) in [(good, 1, "done"), (bad, 0, "excepted")] {
+        let mut bench = Bench::new();
+        let intent = bench.intend("1", CAPTURE, json!({ "payment": "pi_1" })).await;
+        bench.partner.next(ok(body));
+        bench.run(60).await;
+        let record = bench.store.load(std::slice::from_ref(&intent.entity)).await.unwrap().remove(0);
+        bench.work().await;
+        let planned = bench.store.load(std::slice::from_ref(&intent.entity)).await.unwrap().remove(0);
+        assert_eq!((planned.version, planned.facts.len()), (record.version + 1, said));
+        assert_eq!(bench.store.counts().await.unwrap().messages, [(becomes.to_owned(), 1)]);
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_outcome_is_repeated_under_its_key_with_the_same_bytes() {
     let mut bench = Bench::new();
     let intent = bench.intend("1", CAPTURE, json!({ "payment": "pi_1" })).await;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crossdock::canonical::{Body, Class, ExternalRef, Fact, Intent, IntentState};
-use crossdock::ports::{Committed, EntityWrite, Exception, Frozen, Hint, Holder, Origin, Settled, Store};
+use crossdock::ports::{
+    Committed, EntityWrite, Exception, Frozen, Hint, Holder, NewMessage, OF, Origin, Settled, Store,
+};
 use serde_json::json;
 
 use crate::Place;
@@ -279,6 +281,25 @@ pub async fn settling_answers_and_wakes(place: Place) {
     let fact: Fact = serde_json::from_slice(&wake.content.body).unwrap();
     let Body::Due(due) = fact.body else { panic!() };
     assert_eq!(due.timer, format!("settled/{}", release.id));
+}
+
+pub async fn an_answer_that_names_its_entity_wakes_it(place: Place) {
+    let store = place.open();
+    let release = intent("1", "release/east", Class::Order);
+    order_with(&*store, "1", vec![release.clone()]).await;
+    let held = lease(&*store, "a", 0).await.unwrap();
+    assert!(store.freeze(frozen(&release, held.epoch, 1)).await.unwrap());
+    let of = vec![(OF.to_owned(), order_id("1").0)];
+    let answer = NewMessage { headers: of, origin: Origin::Answer, ..message(Some("answer"), "answer") };
+    let done =
+        Settled { answer: Some(answer.clone()), ..settled(release.id, held.epoch, IntentState::Done, 2) };
+    assert_eq!(store.settle(vec![done]).await.unwrap(), [Hint::Inbound { shard: answer.shard }]);
+    let mut all = Vec::new();
+    for shard in 0..crossdock::ports::INBOUND_SHARDS {
+        all.extend(store.pending(shard, 10).await.unwrap());
+    }
+    let all: Vec<NewMessage> = all.into_iter().map(|one| one.content).collect();
+    assert_eq!(all, [answer]);
 }
 
 pub async fn intents_that_were_never_sent_can_be_settled(place: Place) {

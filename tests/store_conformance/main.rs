@@ -80,6 +80,7 @@ async fn suite(make: impl Fn() -> Place) {
             only_the_newest_stock_level_goes
             stock_levels_told_long_ago_are_forgotten
             settling_answers_and_wakes
+            an_answer_that_names_its_entity_wakes_it
             intents_that_were_never_sent_can_be_settled
             withdrawing_is_refused_once_told;
         people:

@@ -219,9 +219,11 @@ impl Written {
             if row.erased {
                 self.no_requests.push(row.n);
             }
-            let wake = wake(row, settled.intent, settled.at)?;
-            shards.insert(wake.shard);
-            self.messages.push(wake);
+            if !settled.answer_wakes() {
+                let wake = wake(row, settled.intent, settled.at)?;
+                shards.insert(wake.shard);
+                self.messages.push(wake);
+            }
         }
         if let Some(exception) = &settled.exception {
             let about = Exception {

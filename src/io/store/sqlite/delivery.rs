@@ -307,7 +307,7 @@ fn settle_one(tx: &Tx<'_>, settled: &Settled, shards: &mut BTreeSet<u16>) -> Res
         };
         exceptions::raise(tx, Source::Intent, &about)?;
     }
-    if settled.state.settled() {
+    if settled.state.settled() && !settled.answer_wakes() {
         shards.insert(wake(tx, &row, settled.intent, settled.at)?);
     }
     Ok(())
