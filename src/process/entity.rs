@@ -46,6 +46,8 @@ impl Told {
 pub(super) struct Folded {
     /// What is to be written.
     pub(super) write: Option<EntityWrite>,
+    /// The state that is written, of an order.
+    pub(super) order: Option<Order>,
     /// Facts of ours for other entities.
     pub(super) mails: Vec<Mail>,
     /// Why it cannot be worked on; nothing is written then.
@@ -86,12 +88,12 @@ pub(super) struct Others;
 pub(super) fn fold(
     world: &World,
     record: &mut EntityRecord,
-    reservations: Option<&Reservations>,
+    (before, reservations): (Option<&Order>, Option<&Reservations>),
     told: &mut Told,
     (now, asking): (Timestamp, bool),
 ) -> Result<Folded, Others> {
     match record.id.kind() {
-        EntityKind::Order => Ok(fold_order(world, record, told, now, asking)),
+        EntityKind::Order => Ok(fold_order(world, record, before, told, (now, asking))),
         EntityKind::Stock => fold_stock(world, record, reservations.ok_or(Others)?, told, now),
     }
 }
@@ -99,17 +101,22 @@ pub(super) fn fold(
 fn fold_order(
     world: &World,
     record: &mut EntityRecord,
+    before: Option<&Order>,
     told: &mut Told,
-    now: Timestamp,
-    asking: bool,
+    (now, asking): (Timestamp, bool),
 ) -> Folded {
-    let before: Option<Order> = match stored(record) {
-        Ok(before) => before,
-        Err(error) => return broken(record, told, &error, now),
+    let parsed: Option<Order>;
+    let before = if before.is_some() {
+        before
+    } else {
+        parsed = match stored(record) {
+            Ok(before) => before,
+            Err(error) => return broken(record, told, &error, now),
+        };
+        parsed.as_ref()
     };
     let creator = told.facts.iter().chain(&record.facts).find(|fact| matches!(fact.body, Body::Placed(_)));
     let Some((client, storefront)) = before
-        .as_ref()
         .map(|order| (order.client.clone(), order.storefront.clone()))
         .or_else(|| Some((told.client.clone()?, creator?.account.clone())))
     else {
@@ -127,7 +134,7 @@ fn fold_order(
     let flow = world.config.flow_of(&client);
     let case = flow.map(|flow| OrderCase {
         order: &order,
-        before: before.as_ref(),
+        before,
         facts,
         new: &facts[known..],
         intents: &record.intents,
@@ -142,7 +149,7 @@ fn fold_order(
             record.facts = stored;
         }
         let mails = asks.into_iter().map(|one| Mail::of(one, &client, now)).collect();
-        return Folded { write: None, mails, broken: None };
+        return Folded { write: None, order: None, mails, broken: None };
     }
     let plan = match &case {
         Some(case) => plan::plan_order(case),
@@ -158,10 +165,10 @@ fn fold_order(
     // What is personal stands apart from the rest of the state.
     let contact = Json::of(&plan.state.contact);
     let personal = json!({ "contact": plan.state.contact });
-    let (write, mails) = written(record, client, index, plan, new, told, now);
+    let (write, mails, order) = written(record, client, index, plan, new, told, now);
     let write =
         EntityWrite { state: write.state.without("contact", &contact), personal, superseded, ..write };
-    Folded { write: Some(write), mails, broken: None }
+    Folded { write: Some(write), order: Some(order), mails, broken: None }
 }
 
 fn fold_stock(
@@ -206,7 +213,7 @@ fn fold_stock(
         stock = Some(apply::apply_stock(stock, &key, each, fact));
     }
     let Some(stock) = stock else {
-        return Ok(Folded { write: None, mails: Vec::new(), broken: None });
+        return Ok(Folded { write: None, order: None, mails: Vec::new(), broken: None });
     };
     let plan = match world.config.flow_of(&client) {
         Some(flow) => {
@@ -232,8 +239,8 @@ fn fold_stock(
     };
     let reservations = changed(&reservations.stored, &plan.state.orders);
     let new = std::mem::take(&mut told.facts);
-    let (write, mails) = written(record, client, index, plan, new, told, now);
-    Ok(Folded { write: Some(EntityWrite { reservations, ..write }), mails, broken: None })
+    let (write, mails, _) = written(record, client, index, plan, new, told, now);
+    Ok(Folded { write: Some(EntityWrite { reservations, ..write }), order: None, mails, broken: None })
 }
 
 /// What became of reservations: those that differ from what is stored, and those that are no more.
@@ -273,7 +280,7 @@ fn written<S: Serialize>(
     facts: Vec<Fact>,
     told: &Told,
     now: Timestamp,
-) -> (EntityWrite, Vec<Mail>) {
+) -> (EntityWrite, Vec<Mail>, S) {
     let mut intents: Vec<Intent> = plan.intents;
     for intent in &record.intents {
         if plan.withdraw.contains(&intent.id) {
@@ -299,7 +306,7 @@ fn written<S: Serialize>(
         timers: plan.timers,
         events: plan.events,
     };
-    (write, mails)
+    (write, mails, plan.state)
 }
 
 fn order_index(order: &Order) -> EntityIndex {
@@ -346,7 +353,7 @@ fn broken(record: &EntityRecord, told: &Told, text: &str, now: Timestamp) -> Fol
         resolved: None,
         resolution: None,
     };
-    Folded { write: None, mails: Vec::new(), broken: Some(exception) }
+    Folded { write: None, order: None, mails: Vec::new(), broken: Some(exception) }
 }
 
 fn no_flow(id: &EntityId, client: &ClientId, storefront: &AccountId, now: Timestamp) -> Exception {

@@ -118,7 +118,8 @@ async fn open(
             Body::StockAsk(ask) => Some(EntityId(ask.by.clone())),
             _ => None,
         });
-        let orders: BTreeSet<EntityId> = asks.collect();
+        // Nothing is reserved for an order that was not there before, either.
+        let orders: BTreeSet<EntityId> = asks.filter(|order| batch.exists(order)).collect();
         // Nothing is reserved of what nobody has heard of.
         let orders = batch.exists(to).then(|| orders.into_iter().collect());
         wanted.push(Reserved { stock: to.clone(), orders });

@@ -208,8 +208,13 @@ impl Store for PostgresStore {
     }
 
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
-        let ids = ids.to_vec();
-        read!(self.link, tx => entity::load(&tx, &ids))
+        let known: Vec<(EntityId, i64)> = ids.iter().map(|id| (id.clone(), 0)).collect();
+        self.load_since(&known).await
+    }
+
+    async fn load_since(&self, known: &[(EntityId, i64)]) -> Result<Vec<EntityRecord>, StoreError> {
+        let known = known.to_vec();
+        read!(self.link, tx => entity::load_since(&tx, &known))
     }
 
     async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {

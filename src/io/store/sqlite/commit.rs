@@ -33,7 +33,7 @@ statements! {
     NO_PERSONAL = "DELETE FROM personal WHERE entity = ?1";
     ADD_WORD = "INSERT OR IGNORE INTO word (word, entity) VALUES (?1, ?2)";
     DROP_WORD = "DELETE FROM word WHERE word = ?1 AND entity = ?2";
-    FACT = "SELECT n, superseded FROM fact WHERE entity = ?1 AND id = ?2";
+    SUPERSEDED_FACT = "SELECT n FROM fact WHERE entity = ?1 AND id = ?2 AND superseded = 1";
     INSERT_FACT = "INSERT INTO fact (entity, id, kind, message, superseded, form, data)
         VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6) ON CONFLICT (entity, id) DO NOTHING";
     RENEW_FACT = "UPDATE fact SET superseded = 0, message = ?2, form = ?3, data = ?4 WHERE n = ?1";
@@ -153,7 +153,7 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
     }
     if standings.iter().any(Option::is_none) {
         due.shards.extend(standings.iter().flatten().map(|standing| standing.shard));
-        return Ok(Ok(Committed::Done { hints: due.hints() }));
+        return Ok(Ok(Committed::Done { hints: due.hints(), before: true }));
     }
     let standings: Vec<Standing> = standings.into_iter().flatten().collect();
 
@@ -217,7 +217,7 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
             tx.run(DROP_BODY, params![id.0])?;
         }
     }
-    Ok(Ok(Committed::Done { hints: due.hints() }))
+    Ok(Ok(Committed::Done { hints: due.hints(), before: false }))
 }
 
 /// What is stored of an entity that is written.
@@ -274,7 +274,7 @@ fn write(
         supersede(tx, num, *id)?;
     }
     for (fact, (plain, personal)) in write.facts.iter().zip(&packed.facts) {
-        insert_fact(tx, num, fresh, fact, plain, personal.as_ref().filter(|_| !erased))?;
+        insert_fact(tx, num, fact, plain, personal.as_ref().filter(|_| !erased))?;
     }
     for message in raw.iter().filter(|message| write.heard_from(**message)) {
         tx.run(TOUCH, params![num, message.0])?;
@@ -377,32 +377,23 @@ fn supersede(tx: &Tx<'_>, num: i64, id: FactId) -> Result<(), Fault> {
 fn insert_fact(
     tx: &Tx<'_>,
     num: i64,
-    fresh: bool,
     fact: &Fact,
     plain: &[u8],
     personal: Option<&Vec<u8>>,
 ) -> Result<(), Fault> {
-    let present = if fresh {
-        None
+    let kind = fact.body.kind().0;
+    // Nearly all facts are new.
+    let new = tx.run(INSERT_FACT, params![num, fact.id.0, kind, fact.message.0, FORM_VERSION, plain])? > 0;
+    let n = if new {
+        tx.db.last_insert_rowid()
     } else {
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?));
-        first(tx.db, FACT, params![num, fact.id.0], read)?
-    };
-    if matches!(present, Some((_, false))) {
-        return Ok(());
-    }
-    let n = if let Some((n, _)) = present {
+        let known = first(tx.db, SUPERSEDED_FACT, params![num, fact.id.0], |row| row.get::<_, i64>(0))?;
+        let Some(n) = known else { return Ok(()) };
         tx.run(RENEW_FACT, params![n, fact.message.0, FORM_VERSION, plain])?;
         tx.run(NO_PERSONAL_FACT, params![n])?;
         n
-    } else {
-        let kind = fact.body.kind().0;
-        if tx.run(INSERT_FACT, params![num, fact.id.0, kind, fact.message.0, FORM_VERSION, plain])? == 0 {
-            return Ok(());
-        }
-        tx.db.last_insert_rowid()
     };
-    tx.tally("fact", fact.body.kind().0, "", 1);
+    tx.tally("fact", kind, "", 1);
     if let Some(personal) = personal {
         tx.run(SET_PERSONAL_FACT, params![n, personal])?;
     }
