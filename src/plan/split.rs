@@ -174,6 +174,9 @@ pub(super) fn part(order: &Order, warehouse: &AccountId) -> Option<Order> {
 impl<'f> Split<'f> {
     /// The order as one that may be split; `None` where a warehouse has it as a whole, or the flow never splits.
     pub(super) fn of(order: &Order, flow: &'f Flow, intents: &[Intent]) -> Option<Self> {
+        if flow.split.is_none() && order.releases.iter().all(|release| release.told.is_empty()) {
+            return None;
+        }
         let told: Vec<&Release> = order.releases.iter().filter(|release| is_told(release, intents)).collect();
         let shared = told.iter().any(|release| !release.told.is_empty());
         if !shared && (flow.split.is_none() || !told.is_empty()) {
