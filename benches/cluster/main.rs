@@ -1,6 +1,9 @@
 //! One run with all sides: the daemon on its embedded parts, one node and three nodes on `RabbitMQ` and PostgreSQL, beside
 //! the least that such nodes could do: a bare publisher with confirms to a quorum queue, and bare batched inserts.
 //!
+//! Each side goes its way twice: to the event alone (taken in, mapped, applied, the event published), which is what bare
+//! forwarders do, and with flows that are live, to the warehouse.
+//!
 //! `cargo bench --bench cluster` prints a table with ratios and one JSON object. It starts a broker and a database of its
 //! own, on the disk and not in memory, and ends them. Everything shares the machine and its cores with what posts the
 //! webhooks: figures of one run compare, those of different machines and times do not.
@@ -65,21 +68,24 @@ async fn measure() {
         ("one node, RabbitMQ and PostgreSQL", 1, true),
         ("three nodes, RabbitMQ and PostgreSQL", 3, true),
     ] {
-        let (store, bus) = (database.database().await, broker.url());
-        let report = daemon(orders, nodes, servers.then_some((store.as_str(), bus.as_str())));
-        println!("{name}");
-        for stage in ["accepted", "applied", "delivered"] {
-            let rate = report[stage]["per_s"].as_f64().unwrap();
-            row(&format!("    {stage}"), rate, published, Some(inserted));
+        for (way, live) in [("to the event", false), ("to the warehouse", true)] {
+            let (store, bus) = (database.database().await, broker.url());
+            let report = daemon(orders, nodes, live, servers.then_some((store.as_str(), bus.as_str())));
+            println!("{name}, {way}");
+            for stage in ["accepted", "applied", "delivered"] {
+                if let Some(rate) = report[stage]["per_s"].as_f64() {
+                    row(&format!("    {stage}"), rate, published, Some(inserted));
+                }
+            }
+            println!(
+                "    {} µs of CPU a webhook, {} MiB, answer p50 {} ms, p99 {} ms",
+                report["cost"]["cpu_us"],
+                report["cost"]["peak_mib"],
+                report["accept_ms"]["p50"],
+                report["accept_ms"]["p99"]
+            );
+            sides.push(json!({ "side": name, "way": way, "report": report }));
         }
-        println!(
-            "    {} µs of CPU a webhook, {} MiB, answer p50 {} ms, p99 {} ms",
-            report["cost"]["cpu_us"],
-            report["cost"]["peak_mib"],
-            report["accept_ms"]["p50"],
-            report["accept_ms"]["p99"]
-        );
-        sides.push(json!({ "side": name, "report": report }));
     }
     println!(
         "{}",
@@ -175,7 +181,7 @@ fn per_second(count: u64, begun: Instant) -> f64 {
 }
 
 /// What `crossdock bench` reports of daemons of its own.
-fn daemon(orders: u64, nodes: u32, servers: Option<(&str, &str)>) -> Value {
+fn daemon(orders: u64, nodes: u32, live: bool, servers: Option<(&str, &str)>) -> Value {
     let program = given("CROSSDOCK").unwrap_or_else(|| env!("CARGO_BIN_EXE_crossdock").to_owned());
     let mut command = Command::new(program);
     command.args([
@@ -191,6 +197,9 @@ fn daemon(orders: u64, nodes: u32, servers: Option<(&str, &str)>) -> Value {
         &orders.to_string(),
     ]);
     command.args(["--nodes", &nodes.to_string()]);
+    if !live {
+        command.arg("--not-live");
+    }
     if let Some((store, bus)) = servers {
         command.args(["--store", store, "--bus", bus]);
     }

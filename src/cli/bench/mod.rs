@@ -84,6 +84,10 @@ pub struct Bench {
     /// Without --url: how many daemons; more than one need --store and --bus.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     nodes: u16,
+    /// Without --url: with flows that are not live. Orders are taken in, mapped and applied, their events published, and
+    /// nothing is sent to a warehouse.
+    #[arg(long, conflicts_with = "url")]
+    not_live: bool,
     /// Without --url: keep the store in this empty PostgreSQL database instead of a file.
     #[arg(long, conflicts_with = "url", env = "CROSSDOCK_BENCH_STORE", hide_env_values = true)]
     store: Option<String>,
@@ -157,7 +161,8 @@ impl Bench {
         let shops = usize::from(self.accounts);
         let orders = self.orders(nodes::shops(shops), &self.skus(&[]))?;
         let (partner, address) = Partner::serve("127.0.0.1:0".parse()?, Arc::clone(&orders)).await?;
-        let ground = Ground { store: self.store.as_deref(), bus: self.bus.as_deref(), shops };
+        let ground =
+            Ground { store: self.store.as_deref(), bus: self.bus.as_deref(), shops, live: !self.not_live };
         let config = nodes::write(folder.path(), &format!("http://{address}"), ground)?;
         let mut started = Vec::new();
         for number in 1..=self.nodes {
@@ -170,7 +175,7 @@ impl Bench {
         if follow::state(&client).await?.orders > 0 {
             return Err(Failure("the store has orders already; expected an empty one".to_owned()));
         }
-        let stage = Stage { urls, pids, client, partner: Some(partner), live: true };
+        let stage = Stage { urls, pids, client, partner: Some(partner), live: ground.live };
         let done = self.measure(&stage, &orders).await;
         for node in started {
             node.stop().await?;

@@ -19,6 +19,8 @@ pub struct Ground<'a> {
     pub bus: Option<&'a str>,
     /// So many shops, each with a client and a warehouse account of its own.
     pub shops: usize,
+    /// Flows are live: orders go on to a warehouse.
+    pub live: bool,
 }
 
 /// The shops of a config that [`write`] writes.
@@ -49,6 +51,7 @@ pub fn write(folder: &Path, warehouse: &str, ground: Ground<'_>) -> Result<PathB
         fs::write(folder.join("broker"), url)?;
         text.push_str("[bus]\nkind = \"rabbitmq\"\nurl = { file = \"broker\" }\n");
     }
+    let live = ground.live;
     for number in 1..=ground.shops {
         let shop_polls = no_polls("shopify", &format!("shop-{number}"))?;
         let east_polls = no_polls("shiphero", &format!("east-{number}"))?;
@@ -68,7 +71,7 @@ settings = {{ base_url = "{warehouse}" }}
 secrets = {{ refresh_token = {{ file = "secret" }}, webhook = {{ file = "secret" }} }}
 {east_polls}[flow.client-{number}]
 client = "client-{number}"
-live = true
+live = {live}
 storefronts = ["shop-{number}"]
 warehouses = ["east-{number}"]
 "#
@@ -128,6 +131,7 @@ mod tests {
             store: Some("postgres://u@127.0.0.1/x"),
             bus: Some("amqp://u:p@127.0.0.1:5672/%2f"),
             shops: 3,
+            live: true,
         };
         let loaded = files::load(&write(&folder, "http://127.0.0.1:9", ground).unwrap());
         let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
