@@ -404,9 +404,10 @@ fn takes_away(statement: &str) -> Option<String> {
     let words: Vec<String> = statement.split_whitespace().map(str::to_lowercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] | ["create", "table" | "index" | "sequence", ..] => None,
         // How values are laid on the disk is nothing that a program sees.
-        ["alter", "table", _, "alter", "column", _, "set", "storage", _] => None,
+        []
+        | ["create", "table" | "index" | "sequence", ..]
+        | ["alter", "table", _, "alter", "column", _, "set", "storage", _] => None,
         ["alter", "table", _, "add", "column", rest @ ..] => {
             let must_be_given = rest.contains(&"not") && !rest.contains(&"default");
             must_be_given.then(|| "an older program does not fill this column".to_owned())
