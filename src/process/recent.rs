@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::canonical::{EntityId, Fact, Order};
 
 /// How much is kept, in bytes, roughly: what was put in lately, and as much again of what was put in before.
-const ROOM: usize = 32 << 20;
+const ROOM: usize = 16 << 20;
 
 /// An order at one version.
 #[derive(Debug)]
