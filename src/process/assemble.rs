@@ -563,7 +563,7 @@ fn known(record: &mut EntityRecord, write: &EntityWrite, order: Order) -> Option
     let mut facts = std::mem::take(&mut record.facts);
     facts.extend(write.facts.iter().cloned());
     // Parsed, a text takes some times its length.
-    let weight = 4 * write.state.text().len() + 1024 * facts.len();
+    let weight = 4 * write.state.text().len() + (size_of::<Fact>() + 512) * facts.len();
     Some(Known { version: write.expected + 1, facts, order, weight })
 }
 

@@ -7,11 +7,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::canonical::{EntityId, Fact, Order};
 
-/// How much is kept, in bytes, roughly: what was put in lately, and as much again of what was put in before.
-const ROOM: usize = 16 << 20;
+/// How much is kept, in bytes, roughly. What does not fit is read again: in a flood those that came first are wanted first.
+const ROOM: usize = 48 << 20;
+/// What was not taken for so long, or twice that, makes room.
+const SOON: Duration = Duration::from_secs(10);
 
 /// An order at one version.
 #[derive(Debug)]
@@ -32,35 +35,49 @@ pub struct Recent(Mutex<Shelves>);
 
 #[derive(Debug, Default)]
 struct Shelves {
-    young: HashMap<EntityId, Known>,
-    old: HashMap<EntityId, Known>,
+    young: Shelf,
+    old: Shelf,
+    /// Since when the young ones come.
+    since: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    known: HashMap<EntityId, Known>,
     weight: usize,
+}
+
+impl Shelf {
+    fn take(&mut self, id: &EntityId) -> Option<Known> {
+        let known = self.known.remove(id)?;
+        self.weight -= known.weight;
+        Some(known)
+    }
 }
 
 impl Recent {
     /// Takes what is known of an order.
     pub(super) fn take(&self, id: &EntityId) -> Option<Known> {
         let mut shelves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = shelves.young.remove(id) {
-            shelves.weight -= known.weight;
-            return Some(known);
-        }
-        shelves.old.remove(id)
+        shelves.young.take(id).or_else(|| shelves.old.take(id))
     }
 
-    /// Keeps what was written.
+    /// Keeps what was written, if there is room.
     pub(super) fn put(&self, id: EntityId, known: Known) {
+        self.put_at(id, known, Instant::now());
+    }
+
+    fn put_at(&self, id: EntityId, known: Known, now: Instant) {
         let mut shelves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelves.weight += known.weight;
-        if let Some(before) = shelves.young.insert(id, known) {
-            shelves.weight -= before.weight;
+        let shelves = &mut *shelves;
+        if now.duration_since(*shelves.since.get_or_insert(now)) > SOON {
+            shelves.old = std::mem::take(&mut shelves.young);
+            shelves.since = Some(now);
         }
-        let full = (shelves.weight > ROOM).then(|| std::mem::take(&mut *shelves));
-        if let Some(Shelves { young, old, .. }) = full {
-            shelves.old = young;
-            // Much is let go at once: nobody has to wait for that.
-            drop(shelves);
-            drop(old);
+        let _before = shelves.young.take(&id).or_else(|| shelves.old.take(&id));
+        if shelves.young.weight + shelves.old.weight + known.weight <= ROOM {
+            shelves.young.weight += known.weight;
+            shelves.young.known.insert(id, known);
         }
     }
 }
@@ -76,26 +93,39 @@ mod tests {
         Known { version, facts: Vec::new(), order: serde_json::from_value(order).unwrap(), weight }
     }
 
+    fn id(number: usize) -> EntityId {
+        EntityId::from(format!("ord_{number}").as_str())
+    }
+
     #[test]
-    fn what_was_put_in_long_ago_is_let_go() {
+    fn what_comes_first_is_kept_and_what_nobody_takes_makes_room() {
         let recent = Recent::default();
-        let id = |number: usize| EntityId::from(format!("ord_{number}").as_str());
-        for number in 0..10 {
-            recent.put(id(number), known(1, ROOM / 4 + 1));
-        }
-        let kept: Vec<usize> = (0..10).filter(|number| recent.take(&id(*number)).is_some()).collect();
-        assert_eq!(kept, [4, 5, 6, 7, 8, 9]);
-        assert_eq!(recent.0.lock().unwrap().weight, 0);
+        let start = Instant::now();
+        let put = |number, seconds| {
+            recent.put_at(id(number), known(1, ROOM / 4), start + Duration::from_secs(seconds));
+        };
+        let kept = |numbers: [usize; 3]| numbers.map(|number| recent.take(&id(number)).is_some());
+        (0..6).for_each(|number| put(number, 0));
+        assert_eq!(kept([0, 3, 4]), [true, true, false]);
+        // 1 and 2 are left. They stay for another while, and are gone after that.
+        put(6, 11);
+        put(7, 22);
+        assert_eq!(kept([1, 6, 7]), [false, true, true]);
+        let shelves = recent.0.lock().unwrap();
+        assert_eq!((shelves.young.weight, shelves.old.weight), (0, 0));
     }
 
     #[test]
     fn the_last_that_was_put_in_counts_and_is_taken_once() {
         let recent = Recent::default();
-        let id = EntityId::from("ord_1");
-        recent.put(id.clone(), known(1, 10));
-        recent.put(id.clone(), known(2, 20));
-        assert_eq!(recent.0.lock().unwrap().weight, 20);
-        assert_eq!(recent.take(&id).map(|known| known.version), Some(2));
-        assert!(recent.take(&id).is_none());
+        recent.put(id(1), known(1, 10));
+        recent.put(id(1), known(2, 20));
+        assert_eq!(recent.0.lock().unwrap().young.weight, 20);
+        // A newer version that does not fit leaves none.
+        recent.put(id(2), known(1, 10));
+        recent.put(id(2), known(2, ROOM));
+        assert!(recent.take(&id(2)).is_none());
+        assert_eq!(recent.take(&id(1)).map(|known| known.version), Some(2));
+        assert!(recent.take(&id(1)).is_none());
     }
 }
