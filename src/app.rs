@@ -173,7 +173,6 @@ impl Prepared {
             world: world.clone(),
             backlog: backlog.clone(),
             stocks: Some(Arc::default()),
-            recent: Arc::default(),
         };
         let deps = deliver::Deps {
             store: store.clone(),

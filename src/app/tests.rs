@@ -45,7 +45,6 @@ async fn after_a_full_batch_the_rest_is_hinted_and_left() {
         world: Arc::new(ArcSwap::from_pointee(world)),
         backlog: Arc::default(),
         stocks: None,
-        recent: Arc::default(),
     };
     store.accept((0..=2 * BATCH).map(message).collect(), None).await.unwrap();
     let (bell, stop) = (Arc::new(Notify::new()), CancellationToken::new());

@@ -64,12 +64,6 @@ pub trait Store: Send + Sync {
     async fn resolve(&self, refs: &[ExternalRef]) -> Result<Vec<Option<EntityId>>, StoreError>;
     /// Entities whole; new ones come with version 0.
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError>;
-    /// As [`Self::load`]. Of an entity that still has the version given, state and facts may be left out (`null`, none):
-    /// who has them need not read them again.
-    async fn load_since(&self, known: &[(EntityId, i64)]) -> Result<Vec<EntityRecord>, StoreError> {
-        let ids: Vec<EntityId> = known.iter().map(|(id, _)| id.clone()).collect();
-        self.load(&ids).await
-    }
     /// An entity as far as commands are made of it: without its facts and exceptions, where the store can tell them apart.
     async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
         Ok(self.load(std::slice::from_ref(id)).await?.pop())

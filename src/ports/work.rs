@@ -110,8 +110,6 @@ pub struct EntityRecord {
     pub state: Json,
     /// All facts in force (orders only; stock is worked with by its state alone), in the order of their numbers.
     pub facts: Vec<Fact>,
-    /// Personal data was erased, and none is kept of it any more.
-    pub erased: bool,
     /// All intents.
     pub intents: Vec<Intent>,
     /// Exceptions that are open on it.
@@ -234,8 +232,6 @@ pub enum Committed {
     Done {
         /// Lanes and shards with new work.
         hints: Vec<Hint>,
-        /// An earlier commit had done it: nothing was written by this one.
-        before: bool,
     },
     /// Another commit came first; load again and work again.
     Conflict,

@@ -8,18 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::entity::{Folded, Mail, Reservations, Told, fold};
 use super::read::{Reading, only_wakes};
-use super::recent::{Known, Recent};
 use super::turns::{Turn, Turns};
 use super::{follow, remap};
 use crate::apply;
 use crate::canonical::fact::OURS;
 use crate::canonical::{
-    AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, MessageId, Order,
+    AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, MessageId,
 };
 use crate::config::world::World;
 use crate::ports::{
-    self, EntityRecord, EntityWrite, MessageState, NewMessage, Origin, Reserved, Store, StoreError, Unit,
-    Waiting,
+    self, EntityRecord, MessageState, NewMessage, Origin, Reserved, Store, StoreError, Unit, Waiting,
 };
 
 /// Where a fact of a batch belongs.
@@ -36,8 +34,6 @@ struct Place {
 /// What a group of readings comes to.
 pub(super) struct Assembled {
     pub(super) unit: Unit,
-    /// Orders as they are once the unit is done.
-    pub(super) known: Vec<(EntityId, Known)>,
     /// Messages whose facts, mapped anew, would leave commands behind that were sent because of the old ones.
     pub(super) strays: Vec<(MessageId, Exception)>,
 }
@@ -50,21 +46,12 @@ pub(super) struct Assembled {
 pub(super) async fn assemble(
     world: &World,
     store: &dyn Store,
-    recent: &Recent,
     mut readings: Vec<Reading>,
     refused: &HashMap<MessageId, Vec<Exception>>,
     now: Timestamp,
     stocks: Option<&Turns>,
 ) -> Result<(Vec<(Assembled, Vec<Reading>)>, Turn), StoreError> {
-    let mut batch = Batch {
-        world,
-        store,
-        recent,
-        now,
-        records: HashMap::new(),
-        before: HashMap::new(),
-        reserved: HashMap::new(),
-    };
+    let mut batch = Batch { world, store, now, records: HashMap::new(), reserved: HashMap::new() };
     let heard: BTreeSet<EntityId> =
         readings.iter().flat_map(|reading| reading.heard.iter().cloned()).collect();
     if !heard.is_empty() {
@@ -126,7 +113,7 @@ pub(super) async fn assemble(
     let finished = drafts.into_iter().map(|draft| {
         let members: BTreeSet<usize> = draft.members.iter().copied().collect();
         let group: Vec<Reading> = members.into_iter().filter_map(|index| slots[index].take()).collect();
-        (draft.finish(&mut batch, &group), group)
+        (draft.finish(&batch, &group), group)
     });
     Ok((finished.collect(), turn))
 }
@@ -135,34 +122,18 @@ pub(super) async fn assemble(
 pub(super) struct Batch<'a> {
     world: &'a World,
     store: &'a dyn Store,
-    recent: &'a Recent,
     now: Timestamp,
     records: HashMap<EntityId, EntityRecord>,
-    /// States of orders that need not be parsed.
-    before: HashMap<EntityId, Order>,
     reserved: HashMap<EntityId, Reservations>,
 }
 
 impl Batch<'_> {
     /// Loads those of these entities that are not at hand.
     pub(super) async fn load(&mut self, ids: impl IntoIterator<Item = EntityId>) -> Result<(), StoreError> {
-        let new = ids.into_iter().filter(|id| !self.records.contains_key(id));
-        let (ids, recent): (Vec<(EntityId, i64)>, Vec<Option<Known>>) = new
-            .map(|id| {
-                let known = self.recent.take(&id);
-                ((id, known.as_ref().map_or(0, |known| known.version)), known)
-            })
-            .unzip();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let records = self.store.load_since(&ids).await?;
-        for (mut record, known) in records.into_iter().zip(recent) {
-            if let Some(known) = known.filter(|known| known.version == record.version) {
-                record.facts = known.facts;
-                self.before.insert(record.id.clone(), known.order);
-            }
-            self.records.insert(record.id.clone(), record);
+        let ids: Vec<EntityId> = ids.into_iter().filter(|id| !self.records.contains_key(id)).collect();
+        if !ids.is_empty() {
+            let records = self.store.load(&ids).await?;
+            self.records.extend(records.into_iter().map(|record| (record.id.clone(), record)));
         }
         Ok(())
     }
@@ -205,8 +176,8 @@ impl Batch<'_> {
     ) -> Result<Option<Folded>, StoreError> {
         loop {
             let Some(record) = self.records.get_mut(id) else { return Ok(None) };
-            let stored = (self.before.get(id), self.reserved.get(id));
-            if let Ok(folded) = fold(self.world, record, stored, told, (self.now, asking)) {
+            let how = (self.now, asking);
+            if let Ok(folded) = fold(self.world, record, self.reserved.get(id), told, how) {
                 return Ok(Some(folded));
             }
             if self.has_all(id) {
@@ -525,20 +496,15 @@ impl Draft {
     }
 
     /// The unit that does it all. `group` are its readings.
-    fn finish(mut self, batch: &mut Batch<'_>, group: &[Reading]) -> Assembled {
-        let (mut strays, mut known) = (Vec::new(), Vec::new());
+    fn finish(mut self, batch: &Batch<'_>, group: &[Reading]) -> Assembled {
+        let mut strays = Vec::new();
         for (entity, (_, folded)) in self.entities {
-            let Some(Folded { write, order, mails, broken }) = folded else { continue };
+            let Some(Folded { write, mails, broken }) = folded else { continue };
             let again = group.iter().filter(|reading| reading.heard.contains(&entity));
             if let Some(record) = batch.records.get(&entity)
                 && let Some(write) = write.as_ref().filter(|write| !write.superseded.is_empty())
             {
                 strays.extend(again.filter_map(|reading| remap::strays(record, write, reading, batch.now)));
-            }
-            if let (Some(record), Some(write), Some(order)) =
-                (batch.records.get_mut(&entity), write.as_ref(), order)
-            {
-                known.extend(self::known(record, write, order).map(|known| (entity, known)));
             }
             self.unit.exceptions.extend(broken);
             self.unit.entities.extend(write);
@@ -550,21 +516,8 @@ impl Draft {
             self.unit.messages.push((reading.message, state));
             self.unit.resolve_messages.push(reading.message);
         }
-        Assembled { unit: self.unit, known, strays }
+        Assembled { unit: self.unit, strays }
     }
-}
-
-/// The order as it is once it is written. What is mapped anew is read anew the next time, and what is personal of an erased
-/// order is not kept.
-fn known(record: &mut EntityRecord, write: &EntityWrite, order: Order) -> Option<Known> {
-    if record.erased || !write.superseded.is_empty() {
-        return None;
-    }
-    let mut facts = std::mem::take(&mut record.facts);
-    facts.extend(write.facts.iter().cloned());
-    // Parsed, a text takes some times its length.
-    let weight = 4 * write.state.text().len() + (size_of::<Fact>() + 512) * facts.len();
-    Some(Known { version: write.expected + 1, facts, order, weight })
 }
 
 /// Whether the entity has facts in force that came in `message`.

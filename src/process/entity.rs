@@ -46,8 +46,6 @@ impl Told {
 pub(super) struct Folded {
     /// What is to be written.
     pub(super) write: Option<EntityWrite>,
-    /// The state that is written, of an order.
-    pub(super) order: Option<Order>,
     /// Facts of ours for other entities.
     pub(super) mails: Vec<Mail>,
     /// Why it cannot be worked on; nothing is written then.
@@ -88,12 +86,12 @@ pub(super) struct Others;
 pub(super) fn fold(
     world: &World,
     record: &mut EntityRecord,
-    (before, reservations): (Option<&Order>, Option<&Reservations>),
+    reservations: Option<&Reservations>,
     told: &mut Told,
     (now, asking): (Timestamp, bool),
 ) -> Result<Folded, Others> {
     match record.id.kind() {
-        EntityKind::Order => Ok(fold_order(world, record, before, told, (now, asking))),
+        EntityKind::Order => Ok(fold_order(world, record, told, now, asking)),
         EntityKind::Stock => fold_stock(world, record, reservations.ok_or(Others)?, told, now),
     }
 }
@@ -101,22 +99,17 @@ pub(super) fn fold(
 fn fold_order(
     world: &World,
     record: &mut EntityRecord,
-    before: Option<&Order>,
     told: &mut Told,
-    (now, asking): (Timestamp, bool),
+    now: Timestamp,
+    asking: bool,
 ) -> Folded {
-    let parsed: Option<Order>;
-    let before = if before.is_some() {
-        before
-    } else {
-        parsed = match stored(record) {
-            Ok(before) => before,
-            Err(error) => return broken(record, told, &error, now),
-        };
-        parsed.as_ref()
+    let before: Option<Order> = match stored(record) {
+        Ok(before) => before,
+        Err(error) => return broken(record, told, &error, now),
     };
     let creator = told.facts.iter().chain(&record.facts).find(|fact| matches!(fact.body, Body::Placed(_)));
     let Some((client, storefront)) = before
+        .as_ref()
         .map(|order| (order.client.clone(), order.storefront.clone()))
         .or_else(|| Some((told.client.clone()?, creator?.account.clone())))
     else {
@@ -134,7 +127,7 @@ fn fold_order(
     let flow = world.config.flow_of(&client);
     let case = flow.map(|flow| OrderCase {
         order: &order,
-        before,
+        before: before.as_ref(),
         facts,
         new: &facts[known..],
         intents: &record.intents,
@@ -149,7 +142,7 @@ fn fold_order(
             record.facts = stored;
         }
         let mails = asks.into_iter().map(|one| Mail::of(one, &client, now)).collect();
-        return Folded { write: None, order: None, mails, broken: None };
+        return Folded { write: None, mails, broken: None };
     }
     let plan = match &case {
         Some(case) => plan::plan_order(case),
@@ -165,10 +158,10 @@ fn fold_order(
     // What is personal stands apart from the rest of the state.
     let contact = Json::of(&plan.state.contact);
     let personal = json!({ "contact": plan.state.contact });
-    let (write, mails, order) = written(record, client, index, plan, new, told, now);
+    let (write, mails) = written(record, client, index, plan, new, told, now);
     let write =
         EntityWrite { state: write.state.without("contact", &contact), personal, superseded, ..write };
-    Folded { write: Some(write), order: Some(order), mails, broken: None }
+    Folded { write: Some(write), mails, broken: None }
 }
 
 fn fold_stock(
@@ -213,7 +206,7 @@ fn fold_stock(
         stock = Some(apply::apply_stock(stock, &key, each, fact));
     }
     let Some(stock) = stock else {
-        return Ok(Folded { write: None, order: None, mails: Vec::new(), broken: None });
+        return Ok(Folded { write: None, mails: Vec::new(), broken: None });
     };
     let plan = match world.config.flow_of(&client) {
         Some(flow) => {
@@ -239,8 +232,8 @@ fn fold_stock(
     };
     let reservations = changed(&reservations.stored, &plan.state.orders);
     let new = std::mem::take(&mut told.facts);
-    let (write, mails, _) = written(record, client, index, plan, new, told, now);
-    Ok(Folded { write: Some(EntityWrite { reservations, ..write }), order: None, mails, broken: None })
+    let (write, mails) = written(record, client, index, plan, new, told, now);
+    Ok(Folded { write: Some(EntityWrite { reservations, ..write }), mails, broken: None })
 }
 
 /// What became of reservations: those that differ from what is stored, and those that are no more.
@@ -280,7 +273,7 @@ fn written<S: Serialize>(
     facts: Vec<Fact>,
     told: &Told,
     now: Timestamp,
-) -> (EntityWrite, Vec<Mail>, S) {
+) -> (EntityWrite, Vec<Mail>) {
     let mut intents: Vec<Intent> = plan.intents;
     for intent in &record.intents {
         if plan.withdraw.contains(&intent.id) {
@@ -306,7 +299,7 @@ fn written<S: Serialize>(
         timers: plan.timers,
         events: plan.events,
     };
-    (write, mails, plan.state)
+    (write, mails)
 }
 
 fn order_index(order: &Order) -> EntityIndex {
@@ -353,7 +346,7 @@ fn broken(record: &EntityRecord, told: &Told, text: &str, now: Timestamp) -> Fol
         resolved: None,
         resolution: None,
     };
-    Folded { write: None, order: None, mails: Vec::new(), broken: Some(exception) }
+    Folded { write: None, mails: Vec::new(), broken: Some(exception) }
 }
 
 fn no_flow(id: &EntityId, client: &ClientId, storefront: &AccountId, now: Timestamp) -> Exception {

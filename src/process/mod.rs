@@ -8,11 +8,9 @@ mod assemble;
 mod entity;
 mod follow;
 mod read;
-mod recent;
 mod remap;
 mod turns;
 
-pub use recent::Recent;
 pub use remap::{FORCED, Remapped, causes, remapped};
 pub use turns::Turns;
 
@@ -50,8 +48,6 @@ pub struct Worker {
     /// Whose turn it is to work on stock: what follows for it belongs to the unit from which it follows. Without, it goes
     /// out as messages to ourselves.
     pub stocks: Option<Arc<Turns>>,
-    /// Orders that were written lately.
-    pub recent: Arc<Recent>,
 }
 
 impl Worker {
@@ -91,8 +87,7 @@ impl Worker {
             let now = self.clock.now();
             let whole = stocks.filter(|_| race < WHOLE);
             let (assembled, turn) =
-                assemble::assemble(&world, self.store.as_ref(), &self.recent, open, &refused, now, whole)
-                    .await?;
+                assemble::assemble(&world, self.store.as_ref(), open, &refused, now, whole).await?;
             let mut again = Vec::new();
             let (mut units, mut readings) = (Vec::new(), Vec::new());
             for (mut assembled, group) in assembled {
@@ -102,7 +97,7 @@ impl Worker {
                 let strays = remap::unwanted(self.store.as_ref(), assembled.strays, &mut forced).await?;
                 if strays.is_empty() {
                     units.push(assembled.unit);
-                    readings.push((group, assembled.known));
+                    readings.push(group);
                 } else {
                     for (message, exception) in strays {
                         refused.entry(message).or_default().push(exception);
@@ -118,12 +113,9 @@ impl Worker {
                 committed => committed?,
             };
             drop(turn);
-            for (outcome, (group, known)) in committed.into_iter().zip(readings) {
+            for (outcome, group) in committed.into_iter().zip(readings) {
                 match outcome {
-                    Committed::Done { hints, before } => {
-                        for (id, known) in known.into_iter().filter(|_| !before) {
-                            self.recent.put(id, known);
-                        }
+                    Committed::Done { hints } => {
                         settled += group.len();
                         for reading in &group {
                             if let Some(message) = taken.get(&reading.message) {

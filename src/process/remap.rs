@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::assemble;
 use super::read::{self, Reading};
-use super::recent::Recent;
 use crate::canonical::{EntityId, Exception, Fact, Intent, IntentState, MessageId};
 use crate::config::world::World;
 use crate::ports::{EntityRecord, EntityWrite, Json, Message, Origin, Store, StoreError};
@@ -73,9 +72,7 @@ pub async fn remapped(
         let records = store.load(&reading.heard).await?;
         records.into_iter().map(|record| (record.id.clone(), record)).collect()
     };
-    let (assembled, _) =
-        assemble::assemble(world, store, &Recent::default(), vec![reading], &HashMap::new(), now, None)
-            .await?;
+    let (assembled, _) = assemble::assemble(world, store, vec![reading], &HashMap::new(), now, None).await?;
     for (assembled, _) in assembled {
         out.strays.extend(assembled.strays.into_iter().map(|(_, exception)| exception.message));
         for write in assembled.unit.entities {

@@ -278,7 +278,6 @@ impl Bench {
             world: self.world.clone(),
             backlog: Arc::default(),
             stocks: None,
-            recent: Arc::default(),
         };
         for shard in 0..INBOUND_SHARDS {
             while worker.step(shard).await.unwrap() > 0 {}

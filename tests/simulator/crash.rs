@@ -126,9 +126,6 @@ impl Store for Fused<dyn Store> {
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
         fused!(self.load(ids))
     }
-    async fn load_since(&self, known: &[(EntityId, i64)]) -> Result<Vec<EntityRecord>, StoreError> {
-        fused!(self.load_since(known))
-    }
     async fn reservations(
         &self,
         wanted: &[Reserved],

@@ -229,7 +229,6 @@ impl Stage {
             world: self.generation.clone(),
             backlog: backlog.clone(),
             stocks: self.alone.then(Arc::default),
-            recent: Arc::default(),
         };
         let intake = Intake {
             store: store.clone(),

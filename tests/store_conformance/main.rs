@@ -54,7 +54,6 @@ async fn suite(make: impl Fn() -> Place) {
             counters_count;
         work:
             a_unit_stores_all_of_it
-            a_version_that_stands_need_not_be_read_again
             reservations_stand_beside_the_state
             versions_are_compared_and_swapped
             a_refused_unit_leaves_nothing_and_fails_no_other

@@ -112,7 +112,7 @@ pub fn unit(entities: Vec<EntityWrite>) -> Unit {
 /// Commits one unit that must go through; gives its hints.
 pub async fn commit(store: &dyn Store, unit: Unit) -> Vec<Hint> {
     match store.commit(vec![unit]).await.unwrap().remove(0) {
-        Committed::Done { hints, .. } => hints,
+        Committed::Done { hints } => hints,
         other => panic!("{other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crossdock::canonical::stock::Reservation;
 use crossdock::canonical::{Class, EntityId, IntentState, MessageId, When};
-use crossdock::ports::{Committed, EntityRecord, EntityWrite, Exception, Hint, MessageState, Reserved, Unit};
+use crossdock::ports::{Committed, EntityWrite, Exception, Hint, MessageState, Reserved, Unit};
 use serde_json::{Value, json};
 
 use crate::Place;
@@ -57,35 +57,6 @@ pub async fn a_unit_stores_all_of_it(place: Place) {
 
     let unknown = store.load(&[order_id("none")]).await.unwrap().remove(0);
     assert_eq!((unknown.version, unknown.state.value()), (0, Value::Null));
-}
-
-pub async fn a_version_that_stands_need_not_be_read_again(place: Place) {
-    let store = place.open();
-    let intents = vec![intent("1", "release/east", Class::Order)];
-    commit(&*store, unit(vec![EntityWrite { intents, ..write("1", 0) }])).await;
-    commit(&*store, unit(vec![EntityWrite { facts: vec![fact("1", 1, MessageId(7))], ..write("1", 1) }]))
-        .await;
-    let id = order_id("1");
-    let whole = store.load(std::slice::from_ref(&id)).await.unwrap().remove(0);
-    assert_eq!((whole.version, whole.facts.len(), whole.erased), (2, 1, false));
-    // Of another version, older or newer, everything is told; of none that is known, too.
-    for version in [0, 1, 3] {
-        assert_eq!(store.load_since(&[(id.clone(), version)]).await.unwrap(), std::slice::from_ref(&whole));
-    }
-    let twice = store.load(&[id.clone(), id.clone()]).await.unwrap();
-    assert_eq!(twice, [whole.clone(), whole.clone()]);
-    let known = [(order_id("none"), 4), (id.clone(), 2), (order_id("none"), 0)];
-    let found = store.load_since(&known).await.unwrap();
-    assert_eq!([found[0].version, found[2].version], [0, 0]);
-    let same = found[1].clone();
-    assert!(same.state.is_null() || same.state == whole.state);
-    assert!(same.facts.is_empty() || same.facts == whole.facts);
-    assert_eq!(same.intents.len(), 1);
-    assert_eq!(EntityRecord { state: whole.state.clone(), facts: whole.facts.clone(), ..same }, whole);
-    // What is erased is of another version.
-    store.erase_personal(&id).await.unwrap();
-    let erased = store.load_since(&[(id.clone(), 2)]).await.unwrap().remove(0);
-    assert!(erased.version > 2 && erased.erased && !erased.state.is_null(), "{erased:?}");
 }
 
 pub async fn reservations_stand_beside_the_state(place: Place) {
@@ -204,8 +175,7 @@ pub async fn settled_messages_are_worked_once(place: Place) {
         Unit { messages: vec![(one, MessageState::Done)], mail: vec![message(None, "mail")], ..unit(vec![]) };
     commit(&*store, work.clone()).await;
     // The answer was lost and the work is offered again.
-    let again = attempt(&*store, work.clone()).await;
-    assert_eq!(again, Committed::Done { hints: Vec::new(), before: true });
+    assert_eq!(commit(&*store, work.clone()).await, []);
     assert_eq!(store.pending(3, 10).await.unwrap().len(), 2, "message 2 and one mail");
     // Together with one that is pending still: nothing is done, and the other is left to be worked.
     let both = Unit { messages: vec![(one, MessageState::Done), (two, MessageState::Done)], ..work };

@@ -20,13 +20,11 @@ statements! {
     RESOLVE = "SELECT k.ord - 1, e.id FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
         k (scope, kind, id, ord)
         JOIN ref r ON r.scope = k.scope AND r.kind = k.kind AND r.id = k.id JOIN entity e ON e.num = r.entity";
-    ENTITIES = "SELECT e.id, e.num, e.version, e.client, e.erased, CASE WHEN e.version <> k.version THEN e.state END, p.data
-        FROM unnest($1::text[], $2::int8[]) k (id, version) JOIN entity e ON e.id = k.id
-        LEFT JOIN personal p ON p.entity = e.num AND e.version <> k.version";
-    FACTS = "SELECT e.id, f.data, p.data FROM unnest($1::text[], $2::int8[]) k (id, version)
-        JOIN entity e ON e.id = k.id AND e.version <> k.version JOIN fact f ON f.entity = e.num
+    ENTITIES = "SELECT e.id, e.num, e.version, e.client, e.state, p.data
+        FROM entity e LEFT JOIN personal p ON p.entity = e.num WHERE e.id = ANY($1::text[])";
+    FACTS = "SELECT e.id, f.data, p.data FROM entity e JOIN fact f ON f.entity = e.num
         LEFT JOIN personal_fact p ON p.fact = f.n
-        WHERE f.superseded = 0 ORDER BY f.n";
+        WHERE e.id = ANY($1::text[]) AND f.superseded = 0 ORDER BY f.n";
     INTENTS = "SELECT i.id, e.id, i.account, i.slot, i.generation, i.command, i.class, i.args, i.state, i.attempts, i.due,
         i.created, i.sent_digest, i.error, z.content
         FROM entity e JOIN intent i ON i.entity = e.num LEFT JOIN frozen z ON z.intent = i.n
@@ -81,38 +79,25 @@ pub(super) async fn heard(tx: &Tx, messages: &[MessageId]) -> Result<Vec<Vec<Ent
     Ok(out)
 }
 
-/// Entities, without state and facts where these are of the version that is known (0: of none). The version is read first:
-/// what a later transaction has added meanwhile makes a write of it conflict.
-pub(super) async fn load_since(tx: &Tx, known: &[(EntityId, i64)]) -> Result<Vec<EntityRecord>, Fault> {
-    records(tx, known, true).await
+/// Entities whole. The version is read first: what a later transaction has added meanwhile makes a write of it conflict.
+pub(super) async fn load(tx: &Tx, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
+    records(tx, ids, true).await
 }
 
 /// Entities without their facts and exceptions.
 pub(super) async fn load_states(tx: &Tx, ids: &[EntityId]) -> Result<Vec<EntityRecord>, Fault> {
-    let known: Vec<(EntityId, i64)> = ids.iter().map(|id| (id.clone(), 0)).collect();
-    records(tx, &known, false).await
+    records(tx, ids, false).await
 }
 
-async fn records(tx: &Tx, known: &[(EntityId, i64)], whole: bool) -> Result<Vec<EntityRecord>, Fault> {
-    let keys: Vec<String> = known.iter().map(|(id, _)| key(&id.0)).collect();
-    let mut versions: BTreeMap<&str, (EntityKind, i64)> = BTreeMap::new();
-    for (key, (id, version)) in keys.iter().zip(known) {
-        let (_, known) = versions.entry(key).or_insert((id.kind(), *version));
-        if known != version {
-            *known = 0;
-        }
-    }
+async fn records(tx: &Tx, ids: &[EntityId], whole: bool) -> Result<Vec<EntityRecord>, Fault> {
+    let keys: Vec<String> = ids.iter().map(|id| key(&id.0)).collect();
     let mut batch = Batch::default();
-    let (names, known_versions): (Vec<String>, Vec<i64>) =
-        versions.iter().map(|(key, (_, version))| ((*key).to_owned(), *version)).unzip();
-    batch.add(ENTITIES, values![names, known_versions]);
+    batch.add(ENTITIES, values![keys.clone()]);
     batch.add(INTENTS, values![keys.clone()]);
     if whole {
         // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
-        let orders = versions.iter().filter(|(_, (kind, _))| *kind == EntityKind::Order);
-        let (orders, known_versions): (Vec<String>, Vec<i64>) =
-            orders.map(|(key, (_, version))| ((*key).to_owned(), *version)).unzip();
-        batch.add(FACTS, values![orders, known_versions]);
+        let orders = ids.iter().filter(|id| id.kind() == EntityKind::Order);
+        batch.add(FACTS, values![orders.map(|id| key(&id.0)).collect::<Vec<String>>()]);
         batch.add(exceptions::ON_ENTITIES, values![keys.clone()]);
     }
     let answers = tx.send(batch).await?;
@@ -120,29 +105,25 @@ async fn records(tx: &Tx, known: &[(EntityId, i64)], whole: bool) -> Result<Vec<
     let (entities, intents, facts, open) = (rows(0), rows(1), rows(2), rows(3));
 
     let mut found: HashMap<String, EntityRecord> = HashMap::new();
-    for ((id, _), key) in known.iter().zip(&keys) {
+    for (id, key) in ids.iter().zip(&keys) {
         let record = EntityRecord {
             id: id.clone(),
             version: 0,
             client: ClientId::default(),
             state: Json::default(),
             facts: Vec::new(),
-            erased: false,
             intents: Vec::new(),
             exceptions: Vec::new(),
         };
         found.insert(key.clone(), record);
     }
     for row in entities {
-        let state = get::<Option<&[u8]>>(row, 5)?.map(unpack).transpose()?;
-        let mut state = state.map(Json::from_text).unwrap_or_default();
-        if let Some(personal) = get::<Option<&[u8]>>(row, 6)? {
+        let mut state = Json::from_text(unpack(get(row, 4)?)?);
+        if let Some(personal) = get::<Option<&[u8]>>(row, 5)? {
             state = state.with(&unpack(personal)?);
         }
         if let Some(record) = found.get_mut(get::<&str>(row, 0)?) {
-            (record.version, record.client, record.erased) =
-                (get(row, 2)?, ClientId(get(row, 3)?), get::<i16>(row, 4)? != 0);
-            record.state = state;
+            (record.version, record.client, record.state) = (get(row, 2)?, ClientId(get(row, 3)?), state);
         }
     }
     for row in facts {

@@ -208,13 +208,8 @@ impl Store for PostgresStore {
     }
 
     async fn load(&self, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
-        let known: Vec<(EntityId, i64)> = ids.iter().map(|id| (id.clone(), 0)).collect();
-        self.load_since(&known).await
-    }
-
-    async fn load_since(&self, known: &[(EntityId, i64)]) -> Result<Vec<EntityRecord>, StoreError> {
-        let known = known.to_vec();
-        read!(self.link, tx => entity::load_since(&tx, &known))
+        let ids = ids.to_vec();
+        read!(self.link, tx => entity::load(&tx, &ids))
     }
 
     async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {

@@ -153,7 +153,7 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
     }
     if standings.iter().any(Option::is_none) {
         due.shards.extend(standings.iter().flatten().map(|standing| standing.shard));
-        return Ok(Ok(Committed::Done { hints: due.hints(), before: true }));
+        return Ok(Ok(Committed::Done { hints: due.hints() }));
     }
     let standings: Vec<Standing> = standings.into_iter().flatten().collect();
 
@@ -217,7 +217,7 @@ fn unit(tx: &Tx<'_>, ready: &Ready) -> Step<Committed> {
             tx.run(DROP_BODY, params![id.0])?;
         }
     }
-    Ok(Ok(Committed::Done { hints: due.hints(), before: false }))
+    Ok(Ok(Committed::Done { hints: due.hints() }))
 }
 
 /// What is stored of an entity that is written.

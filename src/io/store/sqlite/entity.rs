@@ -19,9 +19,8 @@ use crate::ports::{EntityRecord, Json, Reserved};
 statements! {
     RESOLVE = "SELECT e.id, e.num FROM ref r JOIN entity e ON e.num = r.entity
         WHERE r.scope = ?1 AND r.kind = ?2 AND r.id = ?3";
-    ENTITY = "SELECT e.num, e.version, e.client, e.erased, e.state, p.data
+    ENTITY = "SELECT e.num, e.version, e.client, e.state, p.data
         FROM entity e LEFT JOIN personal p ON p.entity = e.num WHERE e.id = ?1";
-    STANDS = "SELECT num, client, erased FROM entity WHERE id = ?1 AND version = ?2";
     FACTS = "SELECT f.data, p.data FROM fact f LEFT JOIN personal_fact p ON p.fact = f.n
         WHERE f.entity = ?1 AND f.superseded = 0 ORDER BY f.n";
     INTENTS = "SELECT i.id, e.id, i.account, i.slot, i.generation, i.command, i.class, i.args, i.state, i.attempts, i.due,
@@ -58,30 +57,6 @@ pub(super) fn load(db: &Connection, ids: &[EntityId]) -> Result<Vec<EntityRecord
     ids.iter().map(|id| record(db, id, true)).collect()
 }
 
-/// Entities, without state and facts where these are of the version that is known.
-pub(super) fn load_since(db: &Connection, known: &[(EntityId, i64)]) -> Result<Vec<EntityRecord>, Fault> {
-    let load = |(id, version): &(EntityId, i64)| {
-        let stands = match version {
-            0 => None,
-            _ => first(db, STANDS, params![id.0, version], |row| {
-                Ok((row.get::<_, i64>(0)?, ClientId(row.get(1)?), row.get(2)?))
-            })?,
-        };
-        let Some((num, client, erased)) = stands else { return record(db, id, true) };
-        Ok(EntityRecord {
-            id: id.clone(),
-            version: *version,
-            client,
-            state: Json::default(),
-            facts: Vec::new(),
-            erased,
-            intents: records(db, INTENTS, params![num], intent)?,
-            exceptions: exceptions::open_on(db, id)?,
-        })
-    };
-    known.iter().map(load).collect()
-}
-
 /// An entity without its facts and exceptions.
 pub(super) fn load_state(db: &Connection, id: &EntityId) -> Result<EntityRecord, Fault> {
     record(db, id, false)
@@ -89,23 +64,22 @@ pub(super) fn load_state(db: &Connection, id: &EntityId) -> Result<EntityRecord,
 
 fn record(db: &Connection, id: &EntityId, whole: bool) -> Result<EntityRecord, Fault> {
     let found = records(db, ENTITY, params![id.0], |row| {
-        let mut state = Json::from_text(unpack(row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?)?);
-        if let Some(personal) = row.get_ref(5)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+        let mut state = Json::from_text(unpack(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?);
+        if let Some(personal) = row.get_ref(4)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
             state = state.with(&unpack(personal)?);
         }
         let num: i64 = row.get(0)?;
-        Ok((num, row.get(1)?, ClientId(row.get(2)?), row.get(3)?, state))
+        Ok((num, row.get(1)?, ClientId(row.get(2)?), state))
     })?
     .pop();
     let exceptions = if whole { exceptions::open_on(db, id)? } else { Vec::new() };
-    let Some((num, version, client, erased, state)) = found else {
+    let Some((num, version, client, state)) = found else {
         return Ok(EntityRecord {
             id: id.clone(),
             version: 0,
             client: ClientId::default(),
             state: Json::default(),
             facts: Vec::new(),
-            erased: false,
             intents: Vec::new(),
             exceptions,
         });
@@ -116,7 +90,7 @@ fn record(db: &Connection, id: &EntityId, whole: bool) -> Result<EntityRecord, F
         EntityKind::Order | EntityKind::Stock => Vec::new(),
     };
     let intents = records(db, INTENTS, params![num], intent)?;
-    Ok(EntityRecord { id: id.clone(), version, client, state, facts, erased, intents, exceptions })
+    Ok(EntityRecord { id: id.clone(), version, client, state, facts, intents, exceptions })
 }
 
 pub(super) fn reservations(

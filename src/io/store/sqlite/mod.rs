@@ -254,11 +254,6 @@ impl Store for SqliteStore {
         self.read(move |db| entity::load(db, &ids)).await
     }
 
-    async fn load_since(&self, known: &[(EntityId, i64)]) -> Result<Vec<EntityRecord>, StoreError> {
-        let known = known.to_vec();
-        self.read(move |db| entity::load_since(db, &known)).await
-    }
-
     async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
         let id = id.clone();
         self.read(move |db| entity::load_state(db, &id)).await.map(Some)

@@ -16,7 +16,7 @@ pub(super) fn refusal(unit: &Unit, known: &Known) -> Option<Committed> {
         let mut due = Due::default();
         due.shards
             .extend(unit.messages.iter().filter_map(|(id, _)| pending(id.0)).map(|standing| standing.shard));
-        return Some(Committed::Done { hints: due.hints(), before: true });
+        return Some(Committed::Done { hints: due.hints() });
     }
     let writes = in_order(unit);
     let version =

@@ -143,7 +143,7 @@ pub(super) async fn commit(tx: &Tx, units: &[&Unit]) -> Result<Vec<Committed>, F
     Ok(outcomes
         .into_iter()
         .map(|outcome| match outcome {
-            Ok(due) => Committed::Done { hints: due.hints(), before: false },
+            Ok(due) => Committed::Done { hints: due.hints() },
             Err(refusal) => refusal,
         })
         .collect())
