@@ -38,7 +38,7 @@ fn outcome(draft: &Draft<'_>) -> &'static str {
     }
     let mut outcome = "in_time";
     for release in &draft.order.releases {
-        if ["intended", "cancelled", "rejected"].contains(&release.state.as_str()) {
+        if !release.is_there() {
             continue;
         }
         let refused = draft.intents.iter().any(|intent| {

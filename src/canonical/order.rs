@@ -178,6 +178,11 @@ impl Release {
     pub fn in_part(&self) -> bool {
         !self.lines.is_empty() || !self.told.is_empty()
     }
+    /// Whether it is with the warehouse: it was told, and has neither refused nor cancelled it.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.state != "intended" && !self.over()
+    }
     /// Whether the warehouse will not send (any more of) what it was told.
     #[must_use]
     pub fn over(&self) -> bool {

@@ -186,11 +186,9 @@ fn call_back(order: &Order, intents: &[Intent], release: &Release) -> Option<Wan
     if !intents.iter().any(|intent| intent.slot == slot && heard(intent.state)) {
         return None;
     }
-    let over = ["intended", "cancelled", "rejected"].contains(&release.state.as_str());
-    let unsent =
-        order.lines.iter().any(|line| line.released > line.shipped) || (release.state != "shipped" && !over);
+    let unsent = order.lines.iter().any(|line| line.released > line.shipped) || release.state != "shipped";
     // Until it has answered, it is not known what it calls the order.
-    if !unsent || over || !release.heard {
+    if !unsent || !release.is_there() || !release.heard {
         return None;
     }
     let mut want = Want::new(format!("cancel/{warehouse}"), warehouse, "order.cancel", Class::Cancel);
@@ -231,7 +229,7 @@ pub(super) fn wants_shared(
 ) -> Vec<Want> {
     let mut wants = Vec::new();
     for share in shares {
-        let units = if may_go { &share.units } else { &share.keeps };
+        let units = share.now(may_go);
         let own = share.view(order, units);
         let called_off = order.cancel.is_some() || own.lines.iter().all(|line| line.open() == 0);
         let mut here = if called_off {
@@ -265,13 +263,18 @@ pub(super) fn wants_shared(
 fn change(order: &Order, intents: &[Intent], warehouse: &AccountId, document: &Value) -> Option<Want> {
     let release = order.releases.iter().find(|release| release.warehouse == *warehouse)?;
     let unsent = order.lines.iter().any(|line| line.released > line.shipped) || release.state != "shipped";
-    let over = ["cancelled", "rejected", "intended"].contains(&release.state.as_str());
     let reachable = order.contact.ship_to.as_ref().is_some_and(|to| to.missing().is_empty());
     let slot = format!("change/{warehouse}");
     let known = known(intents, warehouse)?;
     let waiting = newest(intents, &slot).filter(|intent| intent.state == IntentState::Rejected);
     let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
-    if over || !unsent || !open || !reachable || !release.heard || core(known) == core(document) {
+    if !release.is_there()
+        || !unsent
+        || !open
+        || !reachable
+        || !release.heard
+        || core(known) == core(document)
+    {
         return None;
     }
     let mut want = Want::new(slot.clone(), warehouse, "order.change", Class::Order);

@@ -106,6 +106,11 @@ fn gone(order: &Order, warehouse: &AccountId) -> Units {
 }
 
 impl Share {
+    /// Its units as things stand. `may_go`: whether what no warehouse was told of may go.
+    pub(super) fn now(&self, may_go: bool) -> &Units {
+        if may_go { &self.units } else { &self.keeps }
+    }
+
     /// The order as this warehouse shall have it.
     pub(super) fn view(&self, order: &Order, units: &Units) -> Order {
         view(order, units, &self.told, &self.shipped)
@@ -141,15 +146,8 @@ fn view(order: &Order, units: &Units, told: &Units, shipped: &Units) -> Order {
 
 /// Writes into the order who sends what. `may_go`: whether the rest may.
 pub(super) fn note(order: &mut Order, shares: &Shares, intents: &[Intent], may_go: bool) {
-    let parts: Vec<(&AccountId, BTreeMap<String, u64>, &str)> = shares
-        .all
-        .iter()
-        .map(|share| {
-            let units = if may_go { &share.units } else { &share.keeps };
-            (&share.warehouse, Share::named(order, units), share.why)
-        })
-        .collect();
-    for (warehouse, lines, why) in parts {
+    for share in &shares.all {
+        let (warehouse, lines) = (&share.warehouse, Share::named(order, share.now(may_go)));
         let Some(release) = order.releases.iter_mut().find(|release| release.warehouse == *warehouse) else {
             continue;
         };
@@ -157,7 +155,7 @@ pub(super) fn note(order: &mut Order, shares: &Shares, intents: &[Intent], may_g
         let slot = format!("release/{warehouse}");
         let told = newest(intents, &slot).filter(|intent| heard(intent.state));
         let said = told.and_then(|intent| intent.args.get("why")).and_then(Value::as_str);
-        release.why = Some(said.unwrap_or(why).to_owned());
+        release.why = Some(said.unwrap_or(share.why).to_owned());
         release.lines = lines;
     }
 }

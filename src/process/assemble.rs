@@ -446,8 +446,7 @@ impl Draft {
                 troubled.insert(reading.message);
             } else if let Some(entity) = &place.entity {
                 let (told, _) = entities.entry(entity.clone()).or_default();
-                told.messages.insert(reading.message);
-                told.client = told.client.clone().or_else(|| reading.client.clone());
+                told.by(reading.message, reading.client.as_ref());
                 if !only_wakes(&fact.body) {
                     told.hear(fact.clone());
                 }
@@ -466,8 +465,7 @@ impl Draft {
         for reading in members.iter().map(|index| &readings[*index]) {
             if let Some(entity) = &reading.wakes {
                 let (told, _) = entities.entry(entity.clone()).or_default();
-                told.messages.insert(reading.message);
-                told.client = told.client.take().or_else(|| reading.client.clone());
+                told.by(reading.message, reading.client.as_ref());
             }
             for record in reading.heard.iter().filter_map(|entity| batch.records.get(entity)) {
                 if states(record, reading.message) {

@@ -34,6 +34,14 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Notes who tells it something, and whose it is by that.
+    pub(super) fn by(&mut self, message: MessageId, client: Option<&ClientId>) {
+        self.messages.insert(message);
+        if self.client.is_none() {
+            self.client = client.cloned();
+        }
+    }
+
     /// Takes in another fact.
     pub(super) fn hear(&mut self, fact: Fact) {
         self.stated.insert(fact.id);

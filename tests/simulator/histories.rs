@@ -165,17 +165,7 @@ fn live(seed: u64) -> (Vec<String>, Toll) {
         }
     }
     // The world comes to rest: what was lost must be found, what was unknown looked up.
-    stage.partners.lock().unwrap().set_faulty(false);
-    let mut look = jiff::Timestamp::MIN;
-    let done = stage.run(Duration::from_hours(4), &mut |stage| {
-        // The books are long: they are looked into every ten seconds.
-        let now = crossdock::ports::Clock::now(stage.clock.as_ref());
-        if now < look {
-            return false;
-        }
-        look = now + Duration::from_secs(10);
-        wrong(stage).is_empty()
-    });
+    let done = stage.rest(Duration::from_hours(4), wrong);
     if setting("CROSSDOCK_SEED").is_some() && setting("CROSSDOCK_HISTORIES").is_none() {
         println!("{}", serde_json::to_string_pretty(&stage.partners.lock().unwrap().ledger()).unwrap());
         println!("{:#?}", ready(stage.store().counts()));

@@ -292,6 +292,21 @@ impl Stage {
         }
     }
 
+    /// No more faults: runs until nothing is wrong by the books, for so long. Whether it came to that.
+    pub fn rest(&mut self, time: Duration, wrong: impl Fn(&Self) -> Vec<String>) -> bool {
+        self.partners.lock().unwrap().set_faulty(false);
+        let mut look = Timestamp::MIN;
+        self.run(time, &mut |stage| {
+            // The books are long: they are looked into every ten seconds.
+            let now = stage.clock.now();
+            if now < look {
+                return false;
+            }
+            look = now + Duration::from_secs(10);
+            wrong(stage).is_empty()
+        })
+    }
+
     /// Another generation comes into force between two rounds: what waits is looked at again, and the messages `again`
     /// are mapped anew.
     pub fn reload(&mut self, generation: Generation, again: &[MessageId]) {

@@ -92,16 +92,7 @@ fn live(seed: u64) {
         partners.place_order(spec);
     }
     stage.run(Duration::from_mins(2), &mut |_| false);
-    stage.partners.lock().unwrap().set_faulty(false);
-    let mut look = jiff::Timestamp::MIN;
-    let done = stage.run(Duration::from_hours(4), &mut |stage| {
-        let now = crossdock::ports::Clock::now(stage.clock.as_ref());
-        if now < look {
-            return false;
-        }
-        look = now + Duration::from_secs(10);
-        wrong(stage).is_empty()
-    });
+    let done = stage.rest(Duration::from_hours(4), wrong);
     assert!(done, "history {seed} ends wrong:\n  {}", wrong(&stage).join("\n  "));
     let ledger = stage.partners.lock().unwrap().ledger();
     let parts: Vec<(usize, usize)> = ledger

@@ -6,15 +6,17 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
-use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
 use super::form::nanos;
 use super::{postgres, sqlite};
-use crate::ports::StoreError;
+use crate::ports::{Event, StoreError};
 
 /// Rows that are copied at a time.
 const ROWS: usize = 1000;
+/// Rows of many events each at a time.
+const BUNDLES: usize = 10;
 /// Sequences of the database, and whose numbers they give out.
 const SEQUENCES: &[(&str, &str, &str)] = &[
     ("message_id", "message", "id"),
@@ -374,29 +376,13 @@ pub async fn to_file(options: &postgres::Options, to: &Path) -> Result<Vec<Copie
             "ref" => "SELECT scope, kind, id, entity FROM ref WHERE entity IS NOT NULL".to_owned(),
             _ => format!("SELECT {} FROM {table}", quoted(&columns)),
         };
-        snapshot
-            .batch_execute(&format!("DECLARE c NO SCROLL CURSOR FOR {select}"))
-            .await
-            .map_err(|error| sql(&error))?;
-        loop {
-            let rows =
-                snapshot.query(&format!("FETCH {ROWS} FROM c"), &[]).await.map_err(|error| sql(&error))?;
-            let last = rows.len() < ROWS;
-            let mut cells = Vec::with_capacity(rows.len());
-            for row in &rows {
-                cells.push(row_of(row, &columns, &kinds).map_err(|error| sql(&error))?);
-            }
-            let read = Read { table: table.clone(), columns: columns.clone(), rows: cells };
-            if batches.send(read).await.is_err() {
-                break;
-            }
-            if last {
-                break;
-            }
-        }
-        snapshot.batch_execute("CLOSE c").await.map_err(|error| sql(&error))?;
+        let target = (table.as_str(), columns.as_slice());
+        let row = |row: &Row| Ok(vec![row_of(row, &columns, &kinds).map_err(|error| sql(&error))?]);
+        copy(&snapshot, (&select, ROWS), target, &batches, row).await?;
         if table == "event" {
-            bundles(&snapshot, &columns, &batches).await?;
+            // Those that the database keeps together, one by one.
+            let select = "SELECT open, data FROM bundle ORDER BY first";
+            copy(&snapshot, (select, BUNDLES), target, &batches, |row| events_of(row, &columns)).await?;
         }
     }
     drop(batches);
@@ -415,48 +401,50 @@ pub async fn to_file(options: &postgres::Options, to: &Path) -> Result<Vec<Copie
     Ok(copied)
 }
 
-/// Events that the database keeps together, one by one.
-async fn bundles(
+/// Sends the rows that come of what is selected, so many of that at a time.
+async fn copy(
     snapshot: &tokio_postgres::Transaction<'_>,
-    columns: &[String],
+    (select, page): (&str, usize),
+    (table, columns): (&str, &[String]),
     batches: &tokio::sync::mpsc::Sender<Read>,
+    cells: impl Fn(&Row) -> Result<Vec<Vec<Cell>>, StoreError>,
 ) -> Result<(), StoreError> {
-    let select = "DECLARE c NO SCROLL CURSOR FOR SELECT open, data FROM bundle ORDER BY first";
-    snapshot.batch_execute(select).await.map_err(|error| sql(&error))?;
+    let declare = format!("DECLARE c NO SCROLL CURSOR FOR {select}");
+    snapshot.batch_execute(&declare).await.map_err(|error| sql(&error))?;
     loop {
-        let found = snapshot.query("FETCH 10 FROM c", &[]).await.map_err(|error| sql(&error))?;
-        if found.is_empty() {
-            break;
-        }
-        let mut rows = Vec::new();
+        let found =
+            snapshot.query(&format!("FETCH {page} FROM c"), &[]).await.map_err(|error| sql(&error))?;
+        let mut rows = Vec::with_capacity(found.len());
         for row in &found {
-            for event in postgres::bundled(row)? {
-                let cell = |column: &String| match column.as_str() {
-                    "ordinal" => Cell::Integer(event.ordinal),
-                    "client" => Cell::Text(event.client.0.clone()),
-                    "entity" => Cell::Text(event.entity.0.clone()),
-                    "version" => Cell::Integer(event.version),
-                    "name" => Cell::Text(event.name.clone()),
-                    "data" => Cell::Text(event.data.to_string()),
-                    "at" => Cell::Integer(nanos(event.at)),
-                    _ => Cell::Null,
-                };
-                rows.push(columns.iter().map(cell).collect());
-            }
+            rows.extend(cells(row)?);
         }
-        let read = Read { table: "event".to_owned(), columns: columns.to_vec(), rows };
-        if batches.send(read).await.is_err() {
+        let read = Read { table: table.to_owned(), columns: columns.to_vec(), rows };
+        if batches.send(read).await.is_err() || found.len() < page {
             break;
         }
     }
     snapshot.batch_execute("CLOSE c").await.map_err(|error| sql(&error))
 }
 
-fn row_of(
-    row: &tokio_postgres::Row,
-    columns: &[String],
-    kinds: &[Kind],
-) -> Result<Vec<Cell>, tokio_postgres::Error> {
+/// Rows of `event` for the events of a bundle.
+fn events_of(row: &Row, columns: &[String]) -> Result<Vec<Vec<Cell>>, StoreError> {
+    let cells = |event: &Event| {
+        let cell = |column: &String| match column.as_str() {
+            "ordinal" => Cell::Integer(event.ordinal),
+            "client" => Cell::Text(event.client.0.clone()),
+            "entity" => Cell::Text(event.entity.0.clone()),
+            "version" => Cell::Integer(event.version),
+            "name" => Cell::Text(event.name.clone()),
+            "data" => Cell::Text(event.data.to_string()),
+            "at" => Cell::Integer(nanos(event.at)),
+            _ => Cell::Null,
+        };
+        columns.iter().map(cell).collect()
+    };
+    Ok(postgres::bundled(row)?.iter().map(cells).collect())
+}
+
+fn row_of(row: &Row, columns: &[String], kinds: &[Kind]) -> Result<Vec<Cell>, tokio_postgres::Error> {
     let cell = |(column, kind): (&String, &Kind)| {
         let column = column.as_str();
         Ok(match kind {
