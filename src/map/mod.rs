@@ -29,6 +29,7 @@ mod json;
 mod lookup;
 mod outbound;
 mod path_text;
+mod places;
 mod program;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@ use super::compile;
 use super::convert::{self, Trouble, short};
 use super::eval::{Eval, Failed, Here, Settings};
 use super::node::Node;
+use super::path::Path;
+use super::places;
 use super::program::{As, OutField, OutObject, OutPlan, OutProgram, OutRows, Rule, Source, Unit};
 use super::syntax::Syntax;
 use super::syntax::write::Written;
@@ -214,9 +216,9 @@ impl<'n> Writer<'_, '_, 'n> {
         if several {
             let mut out = Vec::new();
             for val in self.eval.many(rule, here)? {
-                out.extend(self.write(&val, way, rule)?);
+                out.extend(self.write(&val, way, rule, here)?);
             }
-            return if out.is_empty() { self.default(rule, way) } else { Ok(Some(Value::Array(out))) };
+            return if out.is_empty() { self.default(rule, way, here) } else { Ok(Some(Value::Array(out))) };
         }
         // The literal of a rule keeps its kind: `{ const = true }` is no text.
         if let (Source::Const(text), As::Kept) = (&rule.source, way) {
@@ -228,18 +230,18 @@ impl<'n> Writer<'_, '_, 'n> {
                     return Ok(Some(value));
                 }
             }
-            return self.default(rule, way);
+            return self.default(rule, way, here);
         }
         match self.eval.one(rule, here)? {
-            Some(val) => match self.write(&val, way, rule)? {
+            Some(val) => match self.write(&val, way, rule, here)? {
                 Some(value) => Ok(Some(value)),
-                None => self.default(rule, way),
+                None => self.default(rule, way, here),
             },
-            None => self.default(rule, way),
+            None => self.default(rule, way, here),
         }
     }
 
-    fn default(&self, rule: &Rule, way: &As) -> Result<Option<Value>, Trouble> {
+    fn default(&self, rule: &Rule, way: &As, here: &Here<'_, 'n>) -> Result<Option<Value>, Trouble> {
         let Some(text) = &rule.mods.default else { return Ok(None) };
         if *way == As::Kept || text.is_empty() {
             return Ok(Some(if rule.mods.default_is_text {
@@ -248,10 +250,16 @@ impl<'n> Writer<'_, '_, 'n> {
                 bare(text)
             }));
         }
-        self.write(&Val::Text(text.clone().into()), way, rule)
+        self.write(&Val::Text(text.clone().into()), way, rule, here)
     }
 
-    fn write(&self, val: &Val<'n>, way: &As, rule: &Rule) -> Result<Option<Value>, Trouble> {
+    fn write(
+        &self,
+        val: &Val<'n>,
+        way: &As,
+        rule: &Rule,
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<Value>, Trouble> {
         if *way == As::Kept {
             return Ok(Some(match val {
                 Val::Text(text) => Value::String(text.to_string()),
@@ -327,6 +335,12 @@ impl<'n> Writer<'_, '_, 'n> {
                     .map_err(|_| Trouble::new("bad_value", format!("`{code}` has no three-letter code")))?;
                 Value::String(country.alpha3.to_owned())
             }
+            As::Region(from) => {
+                Value::String(places::region(text, self.country(from.as_ref(), rule, here)?.as_deref()))
+            }
+            As::Phone(from) => {
+                Value::String(places::phone(text, self.country(from.as_ref(), rule, here)?.as_deref()))
+            }
             As::Control => {
                 let digest = Sha256::digest(text.as_bytes());
                 let number =
@@ -342,6 +356,21 @@ impl<'n> Writer<'_, '_, 'n> {
                 None => return Ok(None),
             },
         }))
+    }
+
+    /// The country of a region or a telephone number: at the path that the rule names, else beside the value.
+    fn country(
+        &self,
+        from: Option<&Path>,
+        rule: &Rule,
+        here: &Here<'_, 'n>,
+    ) -> Result<Option<String>, Trouble> {
+        let beside = match (from, &rule.source) {
+            (None, Source::Path(path)) => path.beside("country"),
+            _ => None,
+        };
+        let Some(path) = from.or(beside.as_ref()) else { return Ok(None) };
+        Ok(self.eval.text_at(path, here)?.map(Into::into))
     }
 }
 

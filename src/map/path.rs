@@ -254,6 +254,16 @@ impl Path {
         Self { start, ..self.clone() }
     }
 
+    /// The path of `key` beside what this one leads to; `None` where it ends at no key.
+    pub(crate) fn beside(&self, key: &str) -> Option<Self> {
+        let mut steps = self.steps.clone();
+        let last = steps.iter().rposition(|step| matches!(step, Step::Key(_)))?;
+        steps.truncate(last);
+        steps.push(Step::Key(key.to_owned()));
+        let hints = Hints::of(&steps);
+        Some(Self { steps, hints, ..self.clone() })
+    }
+
     /// All values in `root` to which the path leads; nothing where it meets a list without brackets.
     #[must_use]
     pub fn all<'n>(&self, root: &'n Node<'n>) -> Vec<&'n Node<'n>> {

@@ -299,6 +299,10 @@ pub(super) enum As {
     Time(Format),
     Weight(Unit),
     Alpha3,
+    /// A region's code; the path leads to its country, which otherwise stands beside it.
+    Region(Option<Path>),
+    /// A telephone number as E.164, likewise.
+    Phone(Option<Path>),
     /// Nine digits derived from the text: the same for the same text.
     Control,
     FirstName,

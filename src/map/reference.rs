@@ -227,6 +227,11 @@ const AS_DOCS: &[Row] = &[
     ("unix_ms", "a time, in milliseconds"),
     ("unix_us", "a time, in microseconds"),
     ("alpha3", "a country in three letters"),
+    (
+        "region",
+        "a region's code where its country is known (`California` is `CA`; US, CA, AU, and `DE-BY` of any country), else its text",
+    ),
+    ("phone", "a telephone number as E.164 where that is certain (`+4930123456`), else its text"),
     ("control", "nine digits derived from the text, the same for the same text: control numbers"),
     ("first_name", "a full name without its last word"),
     ("last_name", "the last word of a full name"),
@@ -372,7 +377,10 @@ pub fn markdown() -> String {
     table(&mut out, "Signs of currencies", "sign", signs);
     let _ = writeln!(out, "\nA sign of several currencies needs `currency_from` or `currency` besides.");
     table(&mut out, "`as`, outbound", "as", rows(AS_DOCS));
-    let _ = writeln!(out, "\nFurther `weight` with `unit`, and any pattern of a time.");
+    let _ = writeln!(
+        out,
+        "\nFurther `weight` with `unit`, and any pattern of a time. `region` and `phone` look for `country` beside their path; `country_from` names another place."
+    );
     table(&mut out, "Expressions", "such as", rows(FUNCTIONS));
     table(&mut out, "`[lookup.NAME]`", "key", rows(LOOKUP));
     table(&mut out, "`[[test]]`", "key", rows(TEST));

@@ -339,6 +339,43 @@ last_name = { path = "name", as = "last_name" }
 }
 
 #[test]
+fn regions_and_phones_look_for_the_country_beside_them() {
+    let mapping = r#"
+[body]
+state = { path = "to.region", as = "region" }
+phone = { first = ["to.phone", "phone"], as = "phone", country_from = "to.country" }
+alone = { path = "region", as = "region", default = "CA" }
+[body.to]
+from = "to"
+state = { path = "region", as = "region" }
+phone = { path = "phone", as = "phone" }
+"#;
+    let source = json!({"phone":"(207) 555-0100","region":"Maine","to":{"region":"Maine","country":"US"}});
+    assert_eq!(
+        encode(mapping, &source).unwrap(),
+        json!({"state":"ME","phone":"+12075550100","alone":"Maine","to":{"state":"ME"}})
+    );
+    // Neither is ever a reason to send nothing.
+    let source = json!({"to":{"region":"Atlantis","phone":"ask Ann","country":"Atlantis"}});
+    let to = json!({"state":"Atlantis","phone":"ask Ann"});
+    assert_eq!(
+        encode(mapping, &source).unwrap(),
+        json!({"state":"Atlantis","phone":"ask Ann","alone":"CA","to":to})
+    );
+    let wrong = |rule: &str| {
+        let mut sources = Sources::default();
+        sources.insert("mappings/shop/send.out.toml", format!("[body]\na = {rule}\n"));
+        super::Outbound::compile(&sources, "shop", "send", &[]).unwrap_err()[0].to_string()
+    };
+    let found = wrong("{ path = \"a\", as = \"weight\", unit = \"g\", country_from = \"b\" }");
+    assert!(found.contains("2:61: `country_from` is for regions and telephone numbers"), "{found}");
+    let found = wrong("{ path = \"a\", as = \"region\", country_from = 7 }");
+    assert!(found.contains("2:49: `country_from` is a number"), "{found}");
+    let found = wrong("{ path = \"a\", as = \"regoin\" }");
+    assert!(found.contains("did you mean `region`?"), "{found}");
+}
+
+#[test]
 fn a_list_that_must_have_a_row() {
     let mapping = "[fact.placed]\nis = \"order.placed\"\norder = \"id\"\n[fact.placed.lines]\nrequired = true\n\
                    each = \"lines\"\nref = \"id\"\nquantity = \"q\"\n";

@@ -28,7 +28,7 @@ const CONTROL: [&str; 13] = [
 ];
 
 /// The words of `as`.
-pub(in crate::map) const AS: [&str; 18] = [
+pub(in crate::map) const AS: [&str; 20] = [
     "text",
     "integer",
     "number",
@@ -44,6 +44,8 @@ pub(in crate::map) const AS: [&str; 18] = [
     "unix_ms",
     "unix_us",
     "alpha3",
+    "region",
+    "phone",
     "control",
     "first_name",
     "last_name",
@@ -126,11 +128,12 @@ impl Loaded {
     fn out_rule(&self, key: &Key, tree: &Tree, env: &Env) -> Option<OutPlan> {
         let mut bare = tree.clone();
         let mut way = As::Kept;
-        if let Kind::Table(table) = &mut bare.kind {
-            let unit = if table.get("as").is_some() { table.remove("unit") } else { None };
-            if let Some(tree) = table.remove("as") {
-                way = self.way(&tree, unit.as_ref())?;
-            }
+        if let Kind::Table(table) = &mut bare.kind
+            && let Some(tree) = table.remove("as")
+        {
+            let unit = table.remove("unit");
+            let country = table.remove("country_from");
+            way = self.way(&tree, unit.as_ref(), country.as_ref())?;
         }
         let rule = self.rule(&bare, For::Any, env, &key.name)?;
         let several =
@@ -138,8 +141,25 @@ impl Loaded {
         Some(OutPlan::Rule { rule: Box::new(rule), way, several })
     }
 
-    fn way(&self, tree: &Tree, unit: Option<&Tree>) -> Option<As> {
+    fn way(&self, tree: &Tree, unit: Option<&Tree>, country: Option<&Tree>) -> Option<As> {
         let text = tree.text().unwrap_or_default();
+        if let Some(country) = country.filter(|_| !matches!(text, "region" | "phone")) {
+            self.report(
+                self.error(country.place, "`country_from` is for regions and telephone numbers")
+                    .help("take it out, or write as = \"region\" or as = \"phone\""),
+            );
+        }
+        let country_path = |country: Option<&Tree>| {
+            let country = country?;
+            let path = country.text().and_then(|text| self.path(text, country.place));
+            if country.text().is_none() {
+                self.report(
+                    self.error(country.place, format!("`country_from` is {}", country.what()))
+                        .help("expected the path of the country: country_from = \"ship_to.country\""),
+                );
+            }
+            path
+        };
         Some(match text {
             "text" => As::Text,
             "integer" => As::Integer,
@@ -150,6 +170,8 @@ impl Loaded {
             "major" | "amount" => As::Major,
             "currency" => As::Currency,
             "alpha3" => As::Alpha3,
+            "region" => As::Region(country_path(country)),
+            "phone" => As::Phone(country_path(country)),
             "control" => As::Control,
             "first_name" => As::FirstName,
             "last_name" => As::LastName,

@@ -120,8 +120,8 @@ fn value_of(key: &str) -> Value {
             json!({ "anyOf": [refer("condition"), { "type": "array", "items": refer("condition") }] })
         }
         "path" | "expr" | "by" | "prefix" | "suffix" | "split" | "each" | "sort" | "use" | "doc" | "unit"
-        | "zone" | "zone_from" | "unit_from" | "part" | "is" | "format" | "input" | "error" | "delimiter"
-        | "encoding" => {
+        | "zone" | "zone_from" | "unit_from" | "country_from" | "part" | "is" | "format" | "input"
+        | "error" | "delimiter" | "encoding" => {
             json!({ "type": "string" })
         }
         "records" => {
@@ -155,7 +155,7 @@ fn defs() -> Value {
     let mut keys = rule_keys(true);
     keys.extend(rule_keys(false));
     // What the compiler reads apart from the rule itself.
-    keys.extend(["unset", "as"].map(str::to_owned));
+    keys.extend(["unset", "as", "country_from"].map(str::to_owned));
     keys.sort();
     keys.dedup();
     let mut defs = json!({
