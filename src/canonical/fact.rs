@@ -7,8 +7,12 @@
 mod kinds;
 mod parts;
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::canon::Slots;
 use super::schema::{Field, record};
@@ -64,7 +68,7 @@ record! {
 macro_rules! facts {
     ($( $(#[doc = $doc:literal])* $variant:ident($record:ident) = $name:literal ),* $(,)?) => {
         /// What a fact says, by kind.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
         #[serde(tag = "is")]
         #[expect(clippy::large_enum_variant, reason = "orders are by far the commonest body; a box would cost more than it saves")]
         pub enum Body {
@@ -97,6 +101,15 @@ macro_rules! facts {
                     Self::Placed(_) | Self::Held(_) | Self::Balance(_) | Self::Disputed(_) | Self::Shipped(_)
                         | Self::Recorded(_) | Self::LabelBought(_) | Self::LabelRefunded(_) | Self::Returned(_)
                 )
+            }
+        }
+        impl Body {
+            /// The body of the kind `is` with these fields.
+            fn of<'de, D: Deserializer<'de>>(is: &str, fields: D) -> Result<Self, D::Error> {
+                match is {
+                    $( $name => $record::deserialize(fields).map(Self::$variant), )*
+                    other => Err(D::Error::unknown_variant(other, &[$($name),*])),
+                }
             }
         }
         /// All kinds: name, meaning and fields.
@@ -214,6 +227,46 @@ impl KindInfo {
 /// Names of the fields that hold personal data, at the top of a fact; kept apart in the store.
 pub const PERSONAL: &[&str] = &["email", "phone", "ship_to", "bill_to", "note", "gift_note"];
 
+/// The field that tells the kind.
+const IS: &str = "is";
+
+/// As the derived form does it, but a kind that comes first, as we write it, is not looked for: the fields that follow need
+/// not be kept until it is found.
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor)
+    }
+}
+
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body of a fact, with its kind as `is`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Body, A::Error> {
+        let mut before = serde_json::Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            if name != IS {
+                before.insert(name, fields.next_value()?);
+                continue;
+            }
+            let is: String = fields.next_value()?;
+            if before.is_empty() {
+                return Body::of(&is, MapAccessDeserializer::new(fields));
+            }
+            while let Some((name, value)) = fields.next_entry()? {
+                before.insert(name, value);
+            }
+            return Body::of(&is, serde_json::Value::Object(before)).map_err(A::Error::custom);
+        }
+        Err(A::Error::missing_field(IS))
+    }
+}
+
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
@@ -290,6 +343,31 @@ mod tests {
                     field.name
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_kind_may_stand_anywhere() {
+        for text in [
+            r#"{"is":"payment.captured","amount":"12.50 EUR","gateway":"stripe"}"#,
+            r#"{"amount":"12.50 EUR","is":"payment.captured","gateway":"stripe"}"#,
+            r#"{"amount":"12.50 EUR","gateway":"stripe","is":"payment.captured"}"#,
+        ] {
+            let body: Body = serde_json::from_str(text).unwrap();
+            assert_eq!((body.kind().0, &body), ("payment.captured", &serde_json::from_str(text).unwrap()));
+            let Body::Captured(captured) = &body else { panic!("{body:?}") };
+            assert_eq!(captured.amount.to_string(), "12.50 EUR");
+        }
+        for (text, why) in [
+            (r#"{"is":"payment.capturd"}"#, "unknown variant `payment.capturd`"),
+            (r#"{"amount":"12.50 EUR"}"#, "missing field `is`"),
+            (r#"{"is":"timer.due","timer":"x","generation":1,"colour":2}"#, "unknown field `colour`"),
+            (r#"{"colour":2,"is":"timer.due","timer":"x","generation":1}"#, "unknown field `colour`"),
+            (r#"{"is":"timer.due","timer":"x"}"#, "missing field `generation`"),
+            (r#"["is"]"#, "expected the body of a fact"),
+        ] {
+            let error = serde_json::from_str::<Body>(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 

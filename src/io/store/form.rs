@@ -256,6 +256,8 @@ fn value_end(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// What stands before its kind.
+const IS: &[u8] = b"\"is\":";
 /// With what the body of a fact begins in its text. (Inside of a text the quotes would be escaped.)
 const BODY: &[u8] = b"\"body\":{";
 
@@ -276,17 +278,18 @@ pub(super) fn unpack_fact(plain: &[u8], personal: Option<&[u8]>) -> Result<Fact,
     Ok(serde_json::from_value(whole)?)
 }
 
-/// The text of a fact with its personal fields put back in front of the others of its body, where both are written as
+/// The text of a fact with its personal fields put back behind the kind of its body, where both are written as
 /// [`pack_fact`] does.
 fn joined(plain: &[u8], personal: &[u8]) -> Option<Vec<u8>> {
     let at = plain.windows(BODY.len()).position(|part| part == BODY)? + BODY.len();
+    let at = plain[at..].starts_with(IS).then(|| string_end(plain, at + IS.len()))??;
     let fields = personal.strip_prefix(b"{")?.strip_suffix(b"}")?;
     let mut whole = Vec::with_capacity(plain.len() + fields.len() + 1);
     whole.extend_from_slice(&plain[..at]);
-    whole.extend_from_slice(fields);
-    if !fields.is_empty() && plain.get(at)? != &b'}' {
+    if !fields.is_empty() {
         whole.push(b',');
     }
+    whole.extend_from_slice(fields);
     whole.extend_from_slice(&plain[at..]);
     Some(whole)
 }
