@@ -7,7 +7,6 @@
 mod bus;
 mod delivery;
 mod http;
-mod json;
 mod people;
 mod store;
 mod work;
@@ -17,7 +16,6 @@ use jiff::Timestamp;
 pub use self::bus::{Bus, BusError, Command, Dead, Event, Hint, INBOUND_SHARDS, Received, Verdict, shard};
 pub use self::delivery::{Attempt, DueIntent, Frozen, Holder, Lease, Remedy, Settled};
 pub use self::http::{Http, HttpError, HttpRequest, HttpResponse};
-pub use self::json::Json;
 pub use self::people::{
     CauseRow, Counts, ExceptionQuery, LANES, LaneState, LimitState, MessageQuery, NODES, NodeState,
     OrderQuery, OrderRow, PollState,

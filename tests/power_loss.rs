@@ -95,7 +95,7 @@ fn write(key: &str) -> Unit {
         intents: Vec::new(),
         exceptions: None,
         timers: Vec::new(),
-        events: vec![("order.placed".into(), Value::Null)],
+        events: vec![("order.placed".into(), Value::Null.into())],
     };
     Unit { entities: vec![write], ..Unit::default() }
 }

@@ -18,10 +18,11 @@ mod stock;
 mod trouble;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::canonical::fact::Header;
-use crate::canonical::{AccountId, Body, EntityId, Exception, Fact, Intent, IntentId, Order, Stock, Timer};
+use crate::canonical::{
+    AccountId, Body, EntityId, Exception, Fact, Intent, IntentId, Json, Order, Stock, Timer,
+};
 use crate::config::model::{Config, Flow};
 
 pub use content::{NoContent, content, stock_content};
@@ -50,7 +51,7 @@ pub struct Plan<S> {
     /// Facts of ours for other entities (stock for an order, an order for stock), to be sent as [`Fact::ours`].
     pub mails: Vec<(EntityId, Header, Body)>,
     /// Events to publish: name and content, no personal data.
-    pub events: Vec<(String, Value)>,
+    pub events: Vec<(String, Json)>,
 }
 
 /// All that planning for an order looks at.

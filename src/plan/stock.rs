@@ -87,7 +87,7 @@ fn planned(
         let data = serde_json::json!({
             "sku": stock.sku, "warehouse": stock.warehouse, "level": stock.level(), "available": stock.available,
         });
-        events.push(("stock.available".to_owned(), data));
+        events.push(("stock.available".to_owned(), data.into()));
     }
     let (intents, withdraw) = slots.outcome();
     Plan { intents, withdraw, timers, mails, events, ..Plan::nothing(stock) }

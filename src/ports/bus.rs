@@ -5,12 +5,11 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::canonical::ids::digest;
-use crate::canonical::{AccountId, ClientId, EntityId};
+use crate::canonical::{AccountId, ClientId, EntityId, Json};
 
 /// What travels between nodes: ids only, so that a hint may be lost, doubled or reordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,7 +56,7 @@ pub struct Event {
     /// `order.placed`, `order.phase`, …
     pub name: String,
     /// Its content; no personal data.
-    pub data: Value,
+    pub data: Json,
     /// When.
     pub at: Timestamp,
 }

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Hint, Json};
+use super::Hint;
 use crate::canonical::stock::Reservation;
 use crate::canonical::{
-    AccountId, ClientId, EntityId, Exception, ExternalRef, Fact, FactId, Intent, MessageId, Timer,
+    AccountId, ClientId, EntityId, Exception, ExternalRef, Fact, FactId, Intent, Json, MessageId, Timer,
 };
 
 /// How a message came to us.
@@ -186,7 +186,7 @@ pub struct EntityWrite {
     /// Timers to set.
     pub timers: Vec<Timer>,
     /// Events to publish: name and content.
-    pub events: Vec<(String, Value)>,
+    pub events: Vec<(String, Json)>,
 }
 
 impl EntityWrite {

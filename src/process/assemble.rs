@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
-use super::entity::{Folded, Mail, Reservations, Told, fold};
+use super::entity::{Folded, How, Mail, Reservations, Told, fold};
 use super::read::{Reading, only_wakes};
 use super::turns::{Turn, Turns};
 use super::{follow, remap};
@@ -17,7 +17,8 @@ use crate::canonical::{
 };
 use crate::config::world::World;
 use crate::ports::{
-    self, EntityRecord, MessageState, NewMessage, Origin, Reserved, Store, StoreError, Unit, Waiting,
+    self, EntityRecord, EntityWrite, MessageState, NewMessage, Origin, Reserved, Store, StoreError, Unit,
+    Waiting,
 };
 
 /// Where a fact of a batch belongs.
@@ -42,16 +43,16 @@ pub(super) struct Assembled {
 ///
 /// With `stocks`, what follows for stock, and what stock answers, is worked out at once and belongs to the same unit
 /// ([`follow`]); without, or when that cannot be done, it goes out as messages to ourselves. The units must be committed
-/// before the turn is given back.
+/// before the turn is given back. `heard`: somebody may hear events.
 pub(super) async fn assemble(
     world: &World,
     store: &dyn Store,
     mut readings: Vec<Reading>,
     refused: &HashMap<MessageId, Vec<Exception>>,
-    now: Timestamp,
+    (now, heard): (Timestamp, bool),
     stocks: Option<&Turns>,
 ) -> Result<(Vec<(Assembled, Vec<Reading>)>, Turn), StoreError> {
-    let mut batch = Batch { world, store, now, records: HashMap::new(), reserved: HashMap::new() };
+    let mut batch = Batch { world, store, now, heard, records: HashMap::new(), reserved: HashMap::new() };
     let heard: BTreeSet<EntityId> =
         readings.iter().flat_map(|reading| reading.heard.iter().cloned()).collect();
     if !heard.is_empty() {
@@ -123,6 +124,8 @@ pub(super) struct Batch<'a> {
     world: &'a World,
     store: &'a dyn Store,
     now: Timestamp,
+    /// Somebody may hear events.
+    heard: bool,
     records: HashMap<EntityId, EntityRecord>,
     reserved: HashMap<EntityId, Reservations>,
 }
@@ -176,7 +179,7 @@ impl Batch<'_> {
     ) -> Result<Option<Folded>, StoreError> {
         loop {
             let Some(record) = self.records.get_mut(id) else { return Ok(None) };
-            let how = (self.now, asking);
+            let how = How { now: self.now, asking, heard: self.heard };
             if let Ok(folded) = fold(self.world, record, self.reserved.get(id), told, how) {
                 return Ok(Some(folded));
             }
@@ -505,7 +508,7 @@ impl Draft {
                 strays.extend(again.filter_map(|reading| remap::strays(record, write, reading, batch.now)));
             }
             self.unit.exceptions.extend(broken);
-            self.unit.entities.extend(write);
+            self.unit.entities.extend(write.map(without_questions));
             self.unit.mail.extend(mails.iter().map(|one| mail(one, batch.now)));
         }
         for reading in group {
@@ -516,6 +519,12 @@ impl Draft {
         }
         Assembled { unit: self.unit, strays }
     }
+}
+
+/// What is written, without the questions of orders: they stand in the reservations, and nobody reads a stock's facts.
+fn without_questions(mut write: EntityWrite) -> EntityWrite {
+    write.facts.retain(|fact| !matches!(fact.body, Body::StockAsk(_)));
+    write
 }
 
 /// Whether the entity has facts in force that came in `message`.

@@ -12,11 +12,11 @@ use crate::canonical::fact::Header;
 use crate::canonical::stock::Reservation;
 use crate::canonical::{
     AccountId, Body, ClientId, EntityId, EntityKind, Exception, ExternalRef, Fact, FactId, Intent,
-    IntentState, MessageId, Order, Stock,
+    IntentState, Json, MessageId, Order, Stock,
 };
 use crate::config::world::World;
 use crate::plan::{self, OrderCase, Plan, StockCase};
-use crate::ports::{EntityIndex, EntityRecord, EntityWrite, Json};
+use crate::ports::{EntityIndex, EntityRecord, EntityWrite};
 
 /// What a unit tells one entity.
 #[derive(Debug, Default)]
@@ -89,28 +89,34 @@ pub(super) struct Reservations {
 /// More must be read before this can be decided: all reservations of the stock.
 pub(super) struct Others;
 
-/// Applies what was told to the stored entity, which stays as it is. With `asking`, an order that asks stock is not planned
-/// any further until it is known what stock answers: then nothing but its questions is given.
+/// How facts are applied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// The present instant.
+    pub(super) now: Timestamp,
+    /// An order that asks stock is not planned any further until it is known what stock answers: then nothing but its
+    /// questions is given.
+    pub(super) asking: bool,
+    /// Somebody may hear what is told of it.
+    pub(super) heard: bool,
+}
+
+/// Applies what was told to the stored entity, which stays as it is.
 pub(super) fn fold(
     world: &World,
     record: &mut EntityRecord,
     reservations: Option<&Reservations>,
     told: &mut Told,
-    (now, asking): (Timestamp, bool),
+    how: How,
 ) -> Result<Folded, Others> {
     match record.id.kind() {
-        EntityKind::Order => Ok(fold_order(world, record, told, now, asking)),
-        EntityKind::Stock => fold_stock(world, record, reservations.ok_or(Others)?, told, now),
+        EntityKind::Order => Ok(fold_order(world, record, told, how)),
+        EntityKind::Stock => fold_stock(world, record, reservations.ok_or(Others)?, told, how),
     }
 }
 
-fn fold_order(
-    world: &World,
-    record: &mut EntityRecord,
-    told: &mut Told,
-    now: Timestamp,
-    asking: bool,
-) -> Folded {
+fn fold_order(world: &World, record: &mut EntityRecord, told: &mut Told, how: How) -> Folded {
+    let How { now, asking, heard } = how;
     let before: Option<Order> = match stored(record) {
         Ok(before) => before,
         Err(error) => return broken(record, told, &error, now),
@@ -137,7 +143,7 @@ fn fold_order(
         order: &order,
         before: before.as_ref(),
         facts,
-        new: &facts[known..],
+        new: if heard { &facts[known..] } else { &[] },
         intents: &record.intents,
         config: &world.config,
         flow,
@@ -166,7 +172,7 @@ fn fold_order(
     // What is personal stands apart from the rest of the state.
     let contact = Json::of(&plan.state.contact);
     let personal = json!({ "contact": plan.state.contact });
-    let (write, mails) = written(record, client, index, plan, new, told, now);
+    let (write, mails) = written(record, client, index, plan, new, told, how);
     let write =
         EntityWrite { state: write.state.without("contact", &contact), personal, superseded, ..write };
     Folded { write: Some(write), mails, broken: None }
@@ -177,8 +183,9 @@ fn fold_stock(
     record: &EntityRecord,
     reservations: &Reservations,
     told: &mut Told,
-    now: Timestamp,
+    how: How,
 ) -> Result<Folded, Others> {
+    let now = how.now;
     let mut before: Option<Stock> = match stored(record) {
         Ok(before) => before,
         Err(error) => return Ok(broken(record, told, &error, now)),
@@ -240,7 +247,7 @@ fn fold_stock(
     };
     let reservations = changed(&reservations.stored, &plan.state.orders);
     let new = std::mem::take(&mut told.facts);
-    let (write, mails) = written(record, client, index, plan, new, told, now);
+    let (write, mails) = written(record, client, index, plan, new, told, how);
     Ok(Folded { write: Some(EntityWrite { reservations, ..write }), mails, broken: None })
 }
 
@@ -280,7 +287,7 @@ fn written<S: Serialize>(
     plan: Plan<S>,
     facts: Vec<Fact>,
     told: &Told,
-    now: Timestamp,
+    how: How,
 ) -> (EntityWrite, Vec<Mail>) {
     let mut intents: Vec<Intent> = plan.intents;
     for intent in &record.intents {
@@ -288,7 +295,7 @@ fn written<S: Serialize>(
             intents.push(Intent { state: IntentState::Withdrawn, ..intent.clone() });
         }
     }
-    let mails = plan.mails.into_iter().map(|one| Mail::of(one, &client, now)).collect();
+    let mails = plan.mails.into_iter().map(|one| Mail::of(one, &client, how.now)).collect();
     let links: BTreeSet<ExternalRef> = told.links.iter().cloned().collect();
     let write = EntityWrite {
         id: record.id.clone(),
@@ -305,7 +312,7 @@ fn written<S: Serialize>(
         intents,
         exceptions: Some(plan.exceptions),
         timers: plan.timers,
-        events: plan.events,
+        events: if how.heard { plan.events } else { Vec::new() },
     };
     (write, mails)
 }

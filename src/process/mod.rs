@@ -86,14 +86,18 @@ impl Worker {
             }
             let now = self.clock.now();
             let whole = stocks.filter(|_| race < WHOLE);
-            let (assembled, turn) =
-                assemble::assemble(&world, self.store.as_ref(), open, &refused, now, whole).await?;
+            let (assembled, turn) = assemble::assemble(
+                &world,
+                self.store.as_ref(),
+                open,
+                &refused,
+                (now, self.bus.heard()),
+                whole,
+            )
+            .await?;
             let mut again = Vec::new();
             let (mut units, mut readings) = (Vec::new(), Vec::new());
-            for (mut assembled, group) in assembled {
-                if !self.bus.heard() {
-                    assembled.unit.entities.iter_mut().for_each(|write| write.events.clear());
-                }
+            for (assembled, group) in assembled {
                 let strays = remap::unwanted(self.store.as_ref(), assembled.strays, &mut forced).await?;
                 if strays.is_empty() {
                     units.push(assembled.unit);

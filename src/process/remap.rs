@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::assemble;
 use super::read::{self, Reading};
-use crate::canonical::{EntityId, Exception, Fact, Intent, IntentState, MessageId};
+use crate::canonical::{EntityId, Exception, Fact, Intent, IntentState, Json, MessageId};
 use crate::config::world::World;
-use crate::ports::{EntityRecord, EntityWrite, Json, Message, Origin, Store, StoreError};
+use crate::ports::{EntityRecord, EntityWrite, Message, Origin, Store, StoreError};
 
 /// The space of the store for messages that a person has mapped anew whatever was sent because of them.
 pub const FORCED: &str = "remap_forced";
@@ -72,7 +72,8 @@ pub async fn remapped(
         let records = store.load(&reading.heard).await?;
         records.into_iter().map(|record| (record.id.clone(), record)).collect()
     };
-    let (assembled, _) = assemble::assemble(world, store, vec![reading], &HashMap::new(), now, None).await?;
+    let (assembled, _) =
+        assemble::assemble(world, store, vec![reading], &HashMap::new(), (now, false), None).await?;
     for (assembled, _) in assembled {
         out.strays.extend(assembled.strays.into_iter().map(|(_, exception)| exception.message));
         for write in assembled.unit.entities {

@@ -27,7 +27,7 @@ fn event(ordinal: i64) -> Event {
         entity: EntityId::from("ord_x"),
         version: 1,
         name: "order.placed".into(),
-        data: json!({}),
+        data: json!({}).into(),
         at: jiff::Timestamp::UNIX_EPOCH,
     }
 }

@@ -28,7 +28,7 @@ fn event(ordinal: i64) -> Event {
         entity: EntityId::from("ord_x"),
         version: 3,
         name: "order.placed".into(),
-        data: json!({ "number": "1001" }),
+        data: json!({ "number": "1001" }).into(),
         at: jiff::Timestamp::UNIX_EPOCH,
     }
 }

@@ -67,7 +67,7 @@ fn write(key: &str, expected: i64) -> EntityWrite {
         intents: Vec::new(),
         exceptions: None,
         timers: Vec::new(),
-        events: vec![("order.placed".into(), json!({ "key": key }))],
+        events: vec![("order.placed".into(), json!({ "key": key }).into())],
     }
 }
 

@@ -151,7 +151,8 @@ async fn two_nodes_publish_an_event_once_and_fire_a_timer_once() {
         .collect();
     commit(&*one, unit(vec![EntityWrite { timers, ..write("1", 0) }])).await;
     for part in 0..10 {
-        let events = (0..5).map(|n| ("order.placed".to_owned(), json!({ "n": 5 * part + n }))).collect();
+        let events =
+            (0..5).map(|n| ("order.placed".to_owned(), json!({ "n": 5 * part + n }).into())).collect();
         commit(&*one, unit(vec![EntityWrite { events, ..write("1", part + 1) }])).await;
     }
     let (mine, others) = tokio::join!(one.events(30), other.events(30));
@@ -162,7 +163,7 @@ async fn two_nodes_publish_an_event_once_and_fire_a_timer_once() {
     assert_eq!(mine.len() + rest.len(), 50);
     let mut all = [mine.clone(), rest.clone()].concat();
     all.sort_by_key(|event| event.ordinal);
-    let told: Vec<_> = all.iter().map(|event| event.data["n"].as_i64().unwrap()).collect();
+    let told: Vec<_> = all.iter().map(|event| event.data.value()["n"].as_i64().unwrap()).collect();
     assert_eq!(told, (0..50).collect::<Vec<_>>(), "a later event has a larger ordinal");
     one.close().await.unwrap();
     assert_eq!(other.events(100).await.unwrap().len(), 50, "left by the one that has gone");

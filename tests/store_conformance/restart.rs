@@ -22,7 +22,7 @@ pub async fn everything_is_there_after_a_restart(place: Place) {
             refs: vec![name("order", "1")],
             intents: vec![intent("1", "release/east", Class::Order)],
             timers: vec![Timer { entity: order_id("1"), kind: "t".into(), generation: 1, due: at(50) }],
-            events: vec![("order.placed".into(), json!({}))],
+            events: vec![("order.placed".into(), json!({}).into())],
             personal: json!({ "contact": { "email": "1@example.com" } }),
             ..write("1", 0)
         }])

@@ -130,7 +130,7 @@ pub async fn a_refused_unit_leaves_nothing_and_fails_no_other(place: Place) {
             EntityWrite {
                 facts: vec![fact("1", 1, id)],
                 refs: vec![name("order", "1")],
-                events: vec![("order.placed".into(), json!({}))],
+                events: vec![("order.placed".into(), json!({}).into())],
                 intents: vec![intent("1", "release/east", Class::Order)],
                 ..write("1", 0)
             },
@@ -204,7 +204,10 @@ pub async fn facts_are_unique_and_may_be_superseded(place: Place) {
 
 pub async fn events_are_kept_until_published(place: Place) {
     let store = place.open();
-    let events = vec![("order.placed".into(), json!({ "n": 1 })), ("order.phase".into(), json!({ "n": 2 }))];
+    let events = vec![
+        ("order.placed".into(), json!({ "n": 1 }).into()),
+        ("order.phase".into(), json!({ "n": 2 }).into()),
+    ];
     commit(&*store, unit(vec![EntityWrite { events, ..write("1", 0) }])).await;
     let found = store.events(10).await.unwrap();
     assert_eq!(found.len(), 2);
@@ -215,7 +218,7 @@ pub async fn events_are_kept_until_published(place: Place) {
     assert_eq!(store.events(10).await.unwrap(), found[1..], "what the bus did not confirm stays");
     store.published(&[found[1].ordinal]).await.unwrap();
     assert!(store.events(10).await.unwrap().is_empty());
-    let events = vec![("order.phase".into(), json!({}))];
+    let events = vec![("order.phase".into(), json!({}).into())];
     commit(&*store, unit(vec![EntityWrite { events, ..write("1", 1) }])).await;
     assert!(store.events(10).await.unwrap()[0].ordinal > found[1].ordinal, "ordinals are never used again");
 }

@@ -141,7 +141,7 @@ impl House {
             entity: order.id.clone(),
             version: expected + 1,
             name: "order.phase".to_owned(),
-            data: json!({ "phase": order.phase.word() }),
+            data: json!({ "phase": order.phase.word() }).into(),
             at: self.now,
         };
         self.bus.publish(&event).await.unwrap();

@@ -435,7 +435,7 @@ fn events_of(row: &Row, columns: &[String]) -> Result<Vec<Vec<Cell>>, StoreError
             "entity" => Cell::Text(event.entity.0.clone()),
             "version" => Cell::Integer(event.version),
             "name" => Cell::Text(event.name.clone()),
-            "data" => Cell::Text(event.data.to_string()),
+            "data" => Cell::Text(String::from_utf8_lossy(event.data.text()).into_owned()),
             "at" => Cell::Integer(nanos(event.at)),
             _ => Cell::Null,
         };

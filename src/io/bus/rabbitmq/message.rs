@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::topology::{ALL_NODES, OUTBOUND_SHARDS};
 use crate::canonical::ids::digest;
@@ -46,26 +46,30 @@ fn event_id(event: &Event) -> String {
 }
 
 /// The JSON form of an event.
+#[derive(Serialize)]
+struct Told<'a> {
+    v: u32,
+    kind: &'static str,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// Which form the JSON of an event has.
+#[derive(Deserialize)]
+struct Form {
+    v: u32,
+}
+
+/// The JSON form of an event, as text.
 pub(super) fn event_body(event: &Event) -> Result<Vec<u8>, String> {
-    let body = json!({
-        "v": EVENT_VERSION,
-        "ordinal": event.ordinal,
-        "client": event.client,
-        "entity": event.entity,
-        "kind": kind(event),
-        "version": event.version,
-        "name": event.name,
-        "at": event.at,
-        "data": event.data,
-    });
-    serde_json::to_vec(&body).map_err(|error| error.to_string())
+    let told = Told { v: EVENT_VERSION, kind: kind(event), event };
+    serde_json::to_vec(&told).map_err(|error| error.to_string())
 }
 
 /// Reads what [`event_body`] wrote.
 pub(super) fn read_event(body: &[u8]) -> Option<Event> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    (value.get("v")?.as_u64()? == u64::from(EVENT_VERSION)).then_some(())?;
-    serde_json::from_value(value).ok()
+    let Form { v } = serde_json::from_slice(body).ok()?;
+    if v == EVENT_VERSION { serde_json::from_slice(body).ok() } else { None }
 }
 
 /// `CloudEvents` attributes stand in the headers with the prefix that the specification's AMQP binding gives them

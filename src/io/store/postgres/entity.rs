@@ -9,12 +9,12 @@ use super::exceptions;
 use super::link::{Batch, Tx};
 use crate::canonical::stock::Reservation;
 use crate::canonical::{
-    AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
+    AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, Json, MessageId,
 };
 use crate::io::store::form::{
     class_out, instant, intent_out, kind_in, number, unpack, unpack_fact, unpack_json,
 };
-use crate::ports::{EntityRecord, Json, Reserved};
+use crate::ports::{EntityRecord, Reserved};
 
 statements! {
     RESOLVE = "SELECT k.ord - 1, e.id FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
@@ -95,7 +95,7 @@ async fn records(tx: &Tx, ids: &[EntityId], whole: bool) -> Result<Vec<EntityRec
     batch.add(ENTITIES, values![keys.clone()]);
     batch.add(INTENTS, values![keys.clone()]);
     if whole {
-        // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
+        // The state of stock is all that is worked with: its facts are as many as levels were ever told.
         let orders = ids.iter().filter(|id| id.kind() == EntityKind::Order);
         batch.add(FACTS, values![orders.map(|id| key(&id.0)).collect::<Vec<String>>()]);
         batch.add(exceptions::ON_ENTITIES, values![keys.clone()]);

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::codec::{Fault, get, statements, values};
 use super::link::{Batch, Tx};
-use crate::canonical::{ClientId, EntityId};
+use crate::canonical::{ClientId, EntityId, Json};
 use crate::io::store::form::{instant, number, pack_json, unpack_json};
 use crate::ports::Event;
 
@@ -89,7 +89,7 @@ impl Relay {
                 entity: EntityId(get(row, 2)?),
                 version: get(row, 3)?,
                 name: get(row, 4)?,
-                data: serde_json::from_str(get(row, 5)?)?,
+                data: Json::from_text(get::<String>(row, 5)?.into_bytes()),
                 at: instant(get(row, 6)?),
             });
         }

@@ -71,7 +71,10 @@ async fn databases_of_every_earlier_form_are_upgraded() {
         assert_eq!(store.pending(3, 10).await.unwrap()[0].content.body, "raw");
         assert_eq!(store.counts().await.unwrap().messages, [("pending".into(), 1)]);
         let events = store.events(10).await.unwrap();
-        assert_eq!((events[0].name.as_str(), &events[0].data["n"]), ("order.placed", &Value::from(7)));
+        assert_eq!(
+            (events[0].name.as_str(), &events[0].data.value()["n"]),
+            ("order.placed", &Value::from(7))
+        );
         store.published(&[events[0].ordinal]).await.unwrap();
         assert_eq!(store.events(10).await.unwrap(), []);
         store.close().await.unwrap();

@@ -1,6 +1,6 @@
 //! How values stand in columns, and what can go wrong with them.
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row, Transaction};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, Row};
 
 use crate::canonical::{Class, IntentState};
 use crate::io::store::form::{self, Unreadable};
@@ -63,6 +63,11 @@ macro_rules! statements {
 }
 pub(super) use statements;
 
+statements! {
+    OPEN = "BEGIN";
+    CLOSE = "ROLLBACK";
+}
+
 /// Runs a statement that changes rows; gives how many.
 pub(super) fn run(db: &Connection, sql: &str, params: impl Params) -> Result<usize, Fault> {
     Ok(db.prepare_cached(sql)?.execute(params)?)
@@ -114,10 +119,21 @@ pub(super) fn snapshot<T>(
     if !db.is_autocommit() {
         return work(db);
     }
-    let transaction = Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Deferred)?;
-    let out = work(&transaction)?;
-    transaction.commit()?;
-    Ok(out)
+    run(db, OPEN, [])?;
+    let opened = Snapshot(db);
+    work(opened.0)
+}
+
+/// A transaction that reads: it ends with this.
+struct Snapshot<'a>(&'a Connection);
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit() {
+            // When even this fails, the next statement that matters will say so.
+            let _failed = run(self.0, CLOSE, []);
+        }
+    }
 }
 
 /// Sixteen bytes of a key column.

@@ -300,7 +300,17 @@ fn write(
         waiting::set_timer(tx, timer)?;
     }
     for (name, data) in &write.events {
-        tx.run(EVENT, params![write.client.0, write.id.0, version, name, text(data)?, nanos(at)])?;
+        tx.run(
+            EVENT,
+            params![
+                write.client.0,
+                write.id.0,
+                version,
+                name,
+                String::from_utf8_lossy(data.text()),
+                nanos(at)
+            ],
+        )?;
     }
     Ok(Ok(erased))
 }

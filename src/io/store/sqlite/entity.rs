@@ -11,10 +11,10 @@ use super::codec::{
 use super::exceptions;
 use crate::canonical::stock::Reservation;
 use crate::canonical::{
-    AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, MessageId,
+    AccountId, ClientId, EntityId, EntityKind, ExternalRef, Fact, Intent, IntentId, Json, MessageId,
 };
 use crate::io::store::form::unpack_fact;
-use crate::ports::{EntityRecord, Json, Reserved};
+use crate::ports::{EntityRecord, Reserved};
 
 statements! {
     RESOLVE = "SELECT e.id, e.num FROM ref r JOIN entity e ON e.num = r.entity
@@ -84,7 +84,7 @@ fn record(db: &Connection, id: &EntityId, whole: bool) -> Result<EntityRecord, F
             exceptions,
         });
     };
-    // The state of stock is all that is worked with: its facts are as many as orders were ever sold.
+    // The state of stock is all that is worked with: its facts are as many as levels were ever told.
     let facts = match id.kind() {
         EntityKind::Order if whole => records(db, FACTS, params![num], fact)?,
         EntityKind::Order | EntityKind::Stock => Vec::new(),

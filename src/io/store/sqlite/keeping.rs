@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::codec::{Fault, first, instant, nanos, number, records, rows, statements, text};
 use super::writer::Tx;
-use crate::canonical::{ClientId, EntityId};
+use crate::canonical::{ClientId, EntityId, Json};
 use crate::io::store::form::ERASED;
 use crate::ports::Event;
 use jiff::Timestamp;
@@ -87,7 +87,7 @@ pub(super) fn events(db: &Connection, limit: usize) -> Result<Vec<Event>, Fault>
             entity: EntityId(row.get(2)?),
             version: row.get(3)?,
             name: row.get(4)?,
-            data: serde_json::from_str(&data)?,
+            data: Json::from_text(data.into_bytes()),
             at: instant(row.get(6)?),
         })
     })

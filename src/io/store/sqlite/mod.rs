@@ -494,6 +494,7 @@ mod tests {
     use super::*;
 
     const FILES: &[(&str, &[&str])] = &[
+        ("codec", codec::STATEMENTS),
         ("schema", schema::STATEMENTS),
         ("writer", writer::STATEMENTS),
         ("intake", intake::STATEMENTS),

@@ -1,8 +1,12 @@
 //! JSON as text.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A JSON value as text, parsed only into what it is needed as. Where an object has a name twice, the later counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,12 @@ impl Json {
         serde_json::from_slice(&self.0).unwrap_or_default()
     }
 
+    /// The fields of an object whose names need no escapes; none of what is no such object.
+    #[must_use]
+    pub fn fields(&self) -> BTreeMap<&str, &RawValue> {
+        serde_json::from_slice(&self.0).unwrap_or_default()
+    }
+
     /// Adds the fields of another object behind its own.
     #[must_use]
     pub fn with(mut self, fields: &[u8]) -> Self {
@@ -97,6 +107,21 @@ impl Json {
     }
 }
 
+/// The value itself, not its text.
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_slice(&self.0).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(Box::<str>::from(raw).into_boxed_bytes().into_vec()))
+    }
+}
+
 impl From<Value> for Json {
     fn from(value: Value) -> Self {
         Self::of(&value)
@@ -128,6 +153,18 @@ mod tests {
         }
         assert_eq!(Json::of(&json!({ "a": 1 })).with(b" { } ").value(), json!({ "a": 1 }));
         assert_eq!(Json::default().with(b"{\"a\":1}"), Json::default());
+    }
+
+    #[test]
+    fn it_stands_in_other_values_as_it_is() {
+        let inner = json!({ "a": [1, "x\"", null], "n": 1.50 });
+        let whole = json!({ "in": Json::of(&inner) });
+        assert_eq!(whole, json!({ "in": inner }));
+        let back: BTreeMap<String, Json> = serde_json::from_value(whole).unwrap();
+        assert_eq!(back["in"].value(), inner);
+        let text = serde_json::to_string(&back).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "in": inner }));
+        assert!(serde_json::to_string(&Json::from_text(b"{".to_vec())).is_err());
     }
 
     #[test]
