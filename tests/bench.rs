@@ -66,11 +66,13 @@ fn two_hundred_orders_go_all_the_way_and_are_counted() {
 #[test]
 fn flows_that_are_not_live_end_with_the_event() {
     let folder = tempfile::tempdir().unwrap();
-    let found = bench(folder.path(), &["--orders", "50", "--not-live", "--json", "--patience", "10m"]);
+    let found =
+        bench(folder.path(), &["--orders", "50", "--not-live", "--listen", "--json", "--patience", "10m"]);
     assert!(found.status.success(), "{}", text(&found.stderr));
     let report: Value = serde_json::from_slice(&found.stdout).unwrap();
     assert_eq!((&report["applied"]["count"], &report["delivered"]), (&50.into(), &Value::Null));
     assert_eq!((&report["missing"], &report["warehouse_ms"]), (&0.into(), &Value::Null));
+    assert_eq!(report["told"]["count"], 50);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! the least that such nodes could do: a bare publisher with confirms to a quorum queue, and bare batched inserts.
 //!
 //! Each side goes its way twice: to the event alone (taken in, mapped, applied, the event published), which is what bare
-//! forwarders do, and with flows that are live, to the warehouse.
+//! forwarders do, and with flows that are live, to the warehouse. On the way to the event somebody hears them all: a quorum
+//! queue of the broker, or a listener at the daemon where there is none.
 //!
 //! `cargo bench --bench cluster` prints a table with ratios and one JSON object. It starts a broker and a database of its
 //! own, on the disk and not in memory, and ends them. Everything shares the machine and its cores with what posts the
@@ -26,14 +27,17 @@ mod broker;
 mod postgres;
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossdock::cli::bench::orders::{Kind, Orders, Post, Shop};
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -70,9 +74,15 @@ async fn measure() {
     ] {
         for (way, live) in [("to the event", false), ("to the warehouse", true)] {
             let (store, bus) = (database.database().await, broker.url());
-            let report = daemon(orders, nodes, live, servers.then_some((store.as_str(), bus.as_str())));
+            let subscriber = if servers && !live { Some(Subscriber::at(&bus).await) } else { None };
+            let given = servers.then(|| (store.clone(), bus.clone()));
+            let run = tokio::task::spawn_blocking(move || daemon(orders, nodes, live, given));
+            let mut report = run.await.unwrap();
+            if let Some(subscriber) = subscriber {
+                report["told"] = json!({ "per_s": subscriber.rate(orders).await });
+            }
             println!("{name}, {way}");
-            for stage in ["accepted", "applied", "delivered"] {
+            for stage in ["accepted", "applied", "told", "delivered"] {
                 if let Some(rate) = report[stage]["per_s"].as_f64() {
                     row(&format!("    {stage}"), rate, published, Some(inserted));
                 }
@@ -138,9 +148,69 @@ async fn publish(url: &str, count: u64, body: &Arc<Vec<u8>>) -> f64 {
         task.await.unwrap();
     }
     let rate = per_second(count, begun);
-    channel.queue_delete("bare".into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    channel.queue_delete("bare".into(), QueueDeleteOptions::default()).await.unwrap();
     connection.close(200, "the end".into()).await.unwrap();
     rate
+}
+
+/// Hears all events, as a subscriber that must lose none does: a durable quorum queue.
+struct Subscriber {
+    connection: Connection,
+    /// When the first message was in the queue and when the last, and how many there are.
+    heard: Arc<Mutex<Option<(Instant, Instant, u32)>>>,
+}
+
+impl Subscriber {
+    async fn at(url: &str) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let (exchange, queue) = ("crossdock.events", "subscriber");
+        channel
+            .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .await
+            .unwrap();
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.into(), durable, arguments).await.unwrap();
+        let bind = QueueBindOptions::default();
+        channel
+            .queue_bind(queue.into(), exchange.into(), "#".into(), bind, FieldTable::default())
+            .await
+            .unwrap();
+        let heard = Arc::new(Mutex::new(None));
+        let note = heard.clone();
+        tokio::spawn(async move {
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            while let Ok(queue) = channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
+                let (now, many) = (Instant::now(), queue.message_count());
+                match &mut *note.lock().unwrap() {
+                    Some((_, last, known)) if *known != many => (*last, *known) = (now, many),
+                    heard @ None if many > 0 => *heard = Some((now, now, many)),
+                    _ => {}
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        Self { connection, heard }
+    }
+
+    /// Orders a second, from the first event to the last; once none has come for two seconds.
+    async fn rate(self, orders: u64) -> f64 {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let heard = *self.heard.lock().unwrap();
+            let (first, last, many) = heard.expect("events in the queue");
+            if last.elapsed() > Duration::from_secs(2) {
+                assert!(u64::from(many) >= orders, "{many} events of {orders} orders");
+                let channel = self.connection.create_channel().await.unwrap();
+                channel.queue_delete("subscriber".into(), QueueDeleteOptions::default()).await.unwrap();
+                self.connection.close(200, "the end".into()).await.unwrap();
+                return (f64::from(u32::try_from(orders).unwrap()) / (last - first).as_secs_f64()).round();
+            }
+        }
+    }
 }
 
 /// Rate of rows with that body, many to a statement, each statement its own commit.
@@ -181,7 +251,7 @@ fn per_second(count: u64, begun: Instant) -> f64 {
 }
 
 /// What `crossdock bench` reports of daemons of its own.
-fn daemon(orders: u64, nodes: u32, live: bool, servers: Option<(&str, &str)>) -> Value {
+fn daemon(orders: u64, nodes: u32, live: bool, servers: Option<(String, String)>) -> Value {
     let program = given("CROSSDOCK").unwrap_or_else(|| env!("CARGO_BIN_EXE_crossdock").to_owned());
     let mut command = Command::new(program);
     command.args([
@@ -201,7 +271,9 @@ fn daemon(orders: u64, nodes: u32, live: bool, servers: Option<(&str, &str)>) ->
         command.arg("--not-live");
     }
     if let Some((store, bus)) = servers {
-        command.args(["--store", store, "--bus", bus]);
+        command.args(["--store", &store, "--bus", &bus]);
+    } else if !live {
+        command.arg("--listen");
     }
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     serde_json::from_slice(&output.stdout).expect("a report")

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::listener::Listener;
 use super::partner::Partner;
 use crate::cli::client::{Client, step};
 use crate::cli::{Failure, complain};
@@ -65,6 +66,7 @@ pub async fn state(client: &Client) -> Result<State, Failure> {
 pub struct Follower<'a> {
     client: &'a Client,
     partner: Option<&'a Partner>,
+    listener: Option<&'a Listener>,
     before: State,
     seen: State,
     begun: Instant,
@@ -96,7 +98,7 @@ impl<'a> Follower<'a> {
     /// When the progress bar cannot be made, which the tests exclude.
     pub fn new(
         client: &'a Client,
-        partner: Option<&'a Partner>,
+        (partner, listener): (Option<&'a Partner>, Option<&'a Listener>),
         before: State,
         posts: Option<u64>,
     ) -> Result<Self, Failure> {
@@ -105,7 +107,7 @@ impl<'a> Follower<'a> {
         let template = if posts.is_some() { "{bar:30} {pos}/{len}  {msg}" } else { "{spinner} {pos}  {msg}" };
         bar.set_style(ProgressStyle::with_template(template)?);
         let now = Instant::now();
-        Ok(Self { client, partner, before, seen: before, begun: now, bar, told: now })
+        Ok(Self { client, partner, listener, before, seen: before, begun: now, bar, told: now })
     }
 
     /// Shows how far it is, for ever: until webhooks are posted.
@@ -116,11 +118,13 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Waits until `orders` orders are applied and, if `deliver`, delivered, and nothing waits; or until nothing has
-    /// moved for `patience`.
+    /// Waits until `orders` orders are applied and, if `deliver`, delivered, the listener has heard of them, and nothing
+    /// waits; or until nothing has moved for `patience`.
     pub async fn wait(&mut self, accepted: u64, orders: u64, deliver: bool, patience: Duration) -> Reached {
         let mut reached = Reached::default();
-        let (mut moved, mut last) = (Instant::now(), (self.seen, 0));
+        let listener = self.listener;
+        let told = || listener.map(|listener| listener.told().orders);
+        let (mut moved, mut last) = (Instant::now(), (self.seen, 0, None));
         loop {
             let fresh = self.look(accepted).await;
             let now = Instant::now();
@@ -135,13 +139,15 @@ impl<'a> Follower<'a> {
             }
             if reached.applied.is_some()
                 && (!deliver || reached.delivered.is_some())
+                && told().is_none_or(|told| told >= orders)
                 && fresh
                 && self.seen.pending == 0
             {
                 reached.rest = Some(now);
             }
-            if last != (self.seen, reached.arrived) {
-                (moved, last) = (now, (self.seen, reached.arrived));
+            let stands = (self.seen, reached.arrived, told());
+            if last != stands {
+                (moved, last) = (now, stands);
             }
             if reached.rest.is_some() || moved.elapsed() > patience {
                 self.bar.finish_and_clear();

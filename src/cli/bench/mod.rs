@@ -1,6 +1,7 @@
 //! `crossdock bench`: posts signed webhooks to a daemon that runs and follows the orders to the warehouse.
 
 mod follow;
+mod listener;
 mod load;
 mod nodes;
 pub mod orders;
@@ -20,6 +21,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 
 use self::follow::{Follower, Reached};
+use self::listener::Listener;
 use self::load::{Plan, Posted, Tally};
 use self::nodes::Ground;
 use self::orders::{Mix, Orders, Shop};
@@ -88,6 +90,10 @@ pub struct Bench {
     /// nothing is sent to a warehouse.
     #[arg(long, conflicts_with = "url")]
     not_live: bool,
+    /// Without --url: hear the events of the first daemon, and tell how fast they come. While nobody hears them, a daemon
+    /// that works alone keeps none.
+    #[arg(long, conflicts_with = "url")]
+    listen: bool,
     /// Without --url: keep the store in this empty PostgreSQL database instead of a file.
     #[arg(long, conflicts_with = "url", env = "CROSSDOCK_BENCH_STORE", hide_env_values = true)]
     store: Option<String>,
@@ -124,6 +130,7 @@ struct Stage {
     pids: Vec<u32>,
     client: Client,
     partner: Option<Partner>,
+    listener: Option<Listener>,
     /// Whether orders go on to a warehouse.
     live: bool,
 }
@@ -175,7 +182,8 @@ impl Bench {
         if follow::state(&client).await?.orders > 0 {
             return Err(Failure("the store has orders already; expected an empty one".to_owned()));
         }
-        let stage = Stage { urls, pids, client, partner: Some(partner), live: ground.live };
+        let listener = if self.listen { Some(Listener::at(&urls[0]).await?) } else { None };
+        let stage = Stage { urls, pids, client, partner: Some(partner), listener, live: ground.live };
         let done = self.measure(&stage, &orders).await;
         for node in started {
             node.stop().await?;
@@ -214,7 +222,7 @@ impl Bench {
             Some(listen) => Some(Partner::serve(listen, Arc::clone(&orders)).await?.0),
             None => None,
         };
-        self.measure(&Stage { urls: vec![url], pids, client, partner, live }, &orders).await
+        self.measure(&Stage { urls: vec![url], pids, client, partner, listener: None, live }, &orders).await
     }
 
     /// The shops of a config to post for.
@@ -278,7 +286,8 @@ impl Bench {
             mix: self.mix,
         };
         let tally = Arc::new(Tally::default());
-        let mut follower = Follower::new(&stage.client, stage.partner.as_ref(), before, posts)?;
+        let hearers = (stage.partner.as_ref(), stage.listener.as_ref());
+        let mut follower = Follower::new(&stage.client, hearers, before, posts)?;
         let accepted = || tally.accepted.load(Ordering::Relaxed);
         let posted = tokio::select! {
             posted = load::run(plan, orders, &targets, &tally) => posted.map_err(|why| {
@@ -352,6 +361,10 @@ impl Bench {
             },
             accepted: Rate::of(tally.accepted.load(Ordering::Relaxed), posted.time),
             applied: Rate::of(applied, since(reached.applied)),
+            told: stage.listener.as_ref().map(|listener| {
+                let told = listener.told();
+                Rate::of(told.orders, since(told.last))
+            }),
             delivered: stage.live.then(|| Rate::of(arrived, since(last))),
             accept_ms: Spread::of(posted.latencies.clone()).unwrap_or_default(),
             warehouse_ms: Spread::of(times),

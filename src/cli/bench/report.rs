@@ -17,6 +17,8 @@ pub struct Report {
     pub accepted: Rate,
     /// Orders that were mapped and applied.
     pub applied: Rate,
+    /// New orders that a listener heard of; without one there is none.
+    pub told: Option<Rate>,
     /// Orders whose command the warehouse has; without a live flow there is none.
     pub delivered: Option<Rate>,
     /// From a webhook's first byte until it was accepted.
@@ -152,6 +154,9 @@ impl Report {
         let rate = |rate: Rate, what: &str| format!("{:>7.0}/s   {} {what}", rate.per_s, rate.count);
         row("webhooks accepted", rate(self.accepted, "webhooks"));
         row("mapped and applied", rate(self.applied, "orders"));
+        if let Some(told) = self.told {
+            row("told to a listener", rate(told, "orders"));
+        }
         row(
             "at the warehouse",
             self.delivered
