@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Done, Failure, Globals, files, say};
+use super::{Done, Failure, Globals, files, say, unknown};
 use crate::config::Sources;
 use crate::connector::Registry;
 use crate::connector::manifest::{Auth, Manifest, Once, Signature, TopicAction};
-use crate::diagnostic::nearest;
 
 /// See [`super::Cli`].
 #[derive(Debug, Args)]
@@ -51,10 +50,7 @@ impl Connector {
                 let Some(connector) = registry.get(&name) else {
                     problems.iter().filter(|found| found.file.contains(&name)).for_each(super::check::print);
                     let known: Vec<&str> = registry.names().collect();
-                    return Err(Failure(match nearest(&name, known.iter().copied()) {
-                        Some(near) => format!("there is no connector `{name}`; did you mean `{near}`?"),
-                        None => format!("there is no connector `{name}`; known: {}", known.join(", ")),
-                    }));
+                    return Err(unknown("connector", &name, &known));
                 };
                 let mut shown = describe(&connector.manifest);
                 shown["origin"] = json!(origin(&sources, &name));

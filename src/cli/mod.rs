@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::diagnostic::meant;
+
 pub mod accounts;
 pub mod bench;
 pub mod bus;
@@ -92,6 +94,12 @@ enum Command {
 
 /// How a subcommand ended: an exit code, or an error in words.
 pub type Done = Result<ExitCode, Failure>;
+
+/// That there is no such thing, and what was probably meant.
+fn unknown(what: &str, given: &str, known: &[&str]) -> Failure {
+    let help = meant(given, known.iter().copied()).map(|help| format!("; {help}")).unwrap_or_default();
+    Failure(format!("there is no {what} `{given}`{help}"))
+}
 
 /// An error in words for stderr.
 #[derive(Debug)]

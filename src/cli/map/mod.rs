@@ -14,12 +14,11 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::{Done, Failure, Globals, check, files};
+use super::{Done, Failure, Globals, check, files, unknown};
 use crate::canonical::{AccountId, ClientId};
 use crate::config::Sources;
 use crate::connector::manifest::TopicAction;
 use crate::connector::{Connector, webhook};
-use crate::diagnostic::nearest;
 use crate::map::{Context, Inbound, Outbound, show, test};
 
 /// See [`super::Cli`].
@@ -276,11 +275,4 @@ fn mapping_of(connector: &Connector, topic: &str) -> Option<String> {
             Some(read.and_then(|read| read.mapping.clone()).unwrap_or_else(|| topic.to_owned()))
         }
     }
-}
-
-fn unknown(what: &str, given: &str, known: &[&str]) -> Failure {
-    Failure(match nearest(given, known.iter().copied()) {
-        Some(near) => format!("there is no {what} `{given}`; did you mean `{near}`?"),
-        None => format!("there is no {what} `{given}`; known: {}", known.join(", ")),
-    })
 }
