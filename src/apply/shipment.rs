@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::ledger::{Ledger, name_of};
 use super::plain_tracking;
 use super::project::Draft;
@@ -24,20 +26,25 @@ pub(super) fn project(draft: &mut Draft<'_>, ledger: &Ledger<'_>) {
     let unmatched = echoes(draft, &mut shipments, records);
     shipments.sort_by(|one, two| (one.at, &one.account, &one.r#ref).cmp(&(two.at, &two.account, &two.r#ref)));
     let mut gone = Gone::new(draft.order.lines.len());
+    let told = first_told(draft);
     for shipment in shipments.iter_mut().filter(|shipment| !shipment.voided) {
         gone.allocate(draft, shipment);
     }
-    // Where no warehouse has the order, what the storefront records has left by other ways and need not be sent.
-    let served = !shipments.is_empty()
-        || draft
-            .intents
-            .iter()
-            .any(|intent| behind(&intent.slot, "release").is_some() && intent.state.told());
-    if !served {
-        for mut shipment in unmatched {
-            gone.allocate(draft, &mut shipment);
-            shipments.push(shipment);
+    // What the storefront had recorded before any warehouse was told of the order has left by other ways and need not be
+    // sent; once one was told, that is no more than what none was told of.
+    let served = told.is_some() || !shipments.is_empty();
+    for (mut shipment, since) in unmatched {
+        if served {
+            if told.is_none_or(|told| since >= told) {
+                continue;
+            }
+            shipment.lines = gone.untold(draft, &shipment);
+            if shipment.lines.is_empty() {
+                continue;
+            }
         }
+        gone.allocate(draft, &mut shipment);
+        shipments.push(shipment);
     }
     for (line, units) in draft.order.lines.iter_mut().zip(&gone.units) {
         line.shipped = *units;
@@ -157,8 +164,8 @@ fn tell_apart(draft: &Draft<'_>, shipments: &mut [Shipment]) {
     }
 }
 
-/// The storefront's records that stand.
-fn recorded(draft: &mut Draft<'_>, ledger: &Ledger<'_>) -> Vec<Shipment> {
+/// The storefront's records that stand, and since when.
+fn recorded(draft: &mut Draft<'_>, ledger: &Ledger<'_>) -> Vec<(Shipment, Timestamp)> {
     let records = ledger.newest(
         |body| if let Body::Recorded(told) = body { Some(told) } else { None },
         |fact| name_of(fact, &[&fact.header.shipment, &fact.header.r#ref]),
@@ -175,9 +182,10 @@ fn recorded(draft: &mut Draft<'_>, ledger: &Ledger<'_>) -> Vec<Shipment> {
         if !STANDING.contains(&word.as_str()) {
             draft.unknown_word(&account, "fulfilment", &word);
         }
-        standing.push(record_as_shipment(account, name, fact, told));
+        let since = fact.header.at.map_or(fact.heard, |at| at.instant());
+        standing.push((record_as_shipment(account, name, fact, told), since));
     }
-    standing.sort_by(|one, two| (one.at, &one.r#ref).cmp(&(two.at, &two.r#ref)));
+    standing.sort_by(|(one, _), (two, _)| (one.at, &one.r#ref).cmp(&(two.at, &two.r#ref)));
     standing
 }
 
@@ -205,8 +213,12 @@ pub(super) fn numbers(packages: &[Package]) -> BTreeSet<String> {
 
 /// Ties the storefront's records to our shipments: by a tracking number that both carry, else, for shipments that we
 /// told the storefront of, by equal lines, else by being the only two left. Gives the records that are nobody's echo.
-fn echoes(draft: &Draft<'_>, shipments: &mut [Shipment], mut records: Vec<Shipment>) -> Vec<Shipment> {
-    records.retain(|record| {
+fn echoes(
+    draft: &Draft<'_>,
+    shipments: &mut [Shipment],
+    mut records: Vec<(Shipment, Timestamp)>,
+) -> Vec<(Shipment, Timestamp)> {
+    records.retain(|(record, _)| {
         let theirs = numbers(&record.packages);
         let mut ours =
             shipments.iter_mut().filter(|shipment| !numbers(&shipment.packages).is_disjoint(&theirs));
@@ -217,6 +229,11 @@ fn echoes(draft: &Draft<'_>, shipments: &mut [Shipment], mut records: Vec<Shipme
         }
         false
     });
+    // What was recorded before any warehouse was told, of units that none was told of, is nobody's echo.
+    let none = Gone::new(draft.order.lines.len());
+    let (mut elsewhere, mut records): (Vec<_>, Vec<_>) = records.into_iter().partition(|(record, since)| {
+        first_told(draft).is_some_and(|told| *since < told) && !none.untold(draft, record).is_empty()
+    });
     let told: BTreeSet<&str> = draft
         .intents
         .iter()
@@ -224,7 +241,7 @@ fn echoes(draft: &Draft<'_>, shipments: &mut [Shipment], mut records: Vec<Shipme
         .filter_map(|intent| behind(&intent.slot, "fulfilment"))
         .collect();
     let open = |shipment: &Shipment| shipment.recorded.is_none() && told.contains(shipment.slot());
-    records.retain(|record| {
+    records.retain(|(record, _)| {
         let theirs = amounts(draft, record);
         let same = shipments
             .iter_mut()
@@ -234,14 +251,21 @@ fn echoes(draft: &Draft<'_>, shipments: &mut [Shipment], mut records: Vec<Shipme
             false
         })
     });
-    if let [record] = records.as_slice() {
+    if let [(record, _)] = records.as_slice() {
         let mut rest = shipments.iter_mut().filter(|shipment| open(shipment));
         if let (Some(shipment), None) = (rest.next(), rest.next()) {
             shipment.recorded = Some(record.r#ref.clone());
             records.clear();
         }
     }
-    records
+    elsewhere.append(&mut records);
+    elsewhere
+}
+
+/// When the first warehouse was told of the order.
+fn first_told(draft: &Draft<'_>) -> Option<Timestamp> {
+    let releases = draft.intents.iter().filter(|intent| behind(&intent.slot, "release").is_some());
+    releases.filter(|intent| intent.state.told()).map(|intent| intent.created).min()
 }
 
 /// Units by the line that each part means first.
@@ -270,6 +294,37 @@ struct Gone {
 impl Gone {
     fn new(lines: usize) -> Self {
         Self { units: vec![0; lines], theirs: BTreeMap::new(), own: BTreeMap::new() }
+    }
+
+    /// Of the storefront's record the units that no warehouse was told to send.
+    fn untold(&self, draft: &Draft<'_>, record: &Shipment) -> Vec<Part> {
+        let lines = draft.order.lines.iter().enumerate();
+        let mut room: Vec<u64> = lines
+            .map(|(index, line)| draft.wanted(index).saturating_sub(line.released.max(self.units[index])))
+            .collect();
+        let part = |index: usize, quantity: u64| Part {
+            quantity,
+            line: Some(draft.order.lines[index].r#ref.clone()),
+            sku: draft.order.lines[index].sku.clone(),
+            reason: None,
+            condition: None,
+        };
+        if record.lines.is_empty() {
+            let ships = (0..room.len()).filter(|index| draft.order.lines[*index].ships && room[*index] > 0);
+            return ships.map(|index| part(index, room[index])).collect();
+        }
+        let mut parts = Vec::new();
+        for told in &record.lines {
+            let mut left = told.quantity;
+            for index in draft.lines_of(Some(&record.account), told) {
+                let units = left.min(room[index]);
+                if units > 0 {
+                    (left, room[index]) = (left - units, room[index] - units);
+                    parts.push(part(index, units));
+                }
+            }
+        }
+        parts
     }
 
     /// Puts the shipment's units on lines: first on units that are still wanted, then on units that were taken off, and

@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 use super::document::{delivery, head, lines, shipment, slim, trouble};
 use super::slot::behind;
 use super::{release, split};
-use crate::canonical::order::Shipment;
+use crate::canonical::order::{OrderLine, Shipment};
 use crate::canonical::{AccountId, Exception, Intent, Order, Stock};
 use crate::config::model::Flow;
 
@@ -55,7 +55,8 @@ pub fn content(intent: &Intent, order: &Order, flow: &Flow) -> Result<Value, NoC
         _ => None,
     };
     let part = warehouse.and_then(|warehouse| split::part(order, &warehouse));
-    let own = part.as_ref().unwrap_or(order);
+    let ours = split::ours(order);
+    let own = part.as_ref().unwrap_or(&ours);
     let mut document = match intent.command.as_str() {
         "order.create" => whole(intent, own, flow)?,
         "order.change" => change(intent, own, flow)?,
@@ -78,7 +79,8 @@ fn whole(intent: &Intent, order: &Order, flow: &Flow) -> Result<Map<String, Valu
     if order.cancel.is_some() {
         return Err(unwanted("the order was cancelled"));
     }
-    if !order.lines.iter().any(|line| line.ships && line.open() > 0) {
+    let more = |line: &OrderLine| line.open() > 0 || line.released > line.shipped;
+    if !order.lines.iter().any(|line| line.ships && more(line)) {
         return Err(unwanted("nothing is left to send"));
     }
     match release::document(order, flow, &intent.account) {

@@ -71,9 +71,10 @@ enum Whom<'f> {
 
 impl<'f> Whom<'f> {
     fn of(order: &Order, flow: &'f Flow, intents: &[Intent]) -> Self {
-        match Split::of(order, flow, intents) {
+        let order = split::ours(order);
+        match Split::of(&order, flow, intents) {
             Some(split) => Self::Several(split),
-            None => Self::One(route::candidates(order, flow, intents)),
+            None => Self::One(route::candidates(&order, flow, intents)),
         }
     }
 }
@@ -98,8 +99,9 @@ fn asks(
     }
     let age = *age.get_or_insert_with(|| quantity_age(case.facts, &order.storefront));
     let needs = |warehouse: &AccountId| match whom {
-        Whom::One(_) => release::needs(order, case.flow, warehouse),
-        Whom::Several(split) => split.needs(order, warehouse),
+    let ours = split::ours(order);
+        Whom::One(_) => release::needs(&ours, case.flow, warehouse),
+        Whom::Several(split) => split.needs(&ours, warehouse),
     };
     Some((ask::asks(case, order, asked, &needs, asking, age), age))
 }
@@ -192,7 +194,7 @@ fn plan_whole(
     let mut may_go = false;
     if let Some(warehouse) = warehouse.as_ref().filter(|_| !told && order.axes.sale == "open") {
         order.holds.extend(hold::holds(order, flow));
-        let waits = release::waits(order, flow, warehouse, &order.asks, case.now);
+        let waits = release::waits(&split::ours(order), flow, warehouse, &order.asks, case.now);
         let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
         may_go = waits.words.is_empty() && open;
         if open {
@@ -200,7 +202,7 @@ fn plan_whole(
         }
         explain(order);
     }
-    round.wants.extend(release::wants(order, flow, intents, warehouse.as_ref(), may_go));
+    round.wants.extend(release::wants(&split::ours(order), flow, intents, warehouse.as_ref(), may_go));
 }
 
 /// What each of the warehouses should be told that share the order.

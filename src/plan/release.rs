@@ -267,7 +267,8 @@ fn change(order: &Order, intents: &[Intent], warehouse: &AccountId, document: &V
     let slot = format!("change/{warehouse}");
     let known = known(intents, warehouse)?;
     let waiting = newest(intents, &slot).filter(|intent| intent.state == IntentState::Rejected);
-    let open = order.lines.iter().any(|line| line.ships && line.open() > 0);
+    // Also where all that is wanted has left, and it would send more.
+    let open = order.lines.iter().any(|line| line.ships && (line.open() > 0 || line.released > line.shipped));
     if !release.is_there()
         || !unsent
         || !open

@@ -6,6 +6,7 @@
 //! and no less. All of it follows from the order, its intents and the stock's answers, so that planning again, and facts
 //! in another order, give the same parts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -103,6 +104,23 @@ fn gone(order: &Order, warehouse: &AccountId) -> Units {
         }
     }
     units
+}
+
+/// The order without what left by other ways than its warehouses, as the storefront records it: what they have to send.
+pub(super) fn ours(order: &Order) -> Cow<'_, Order> {
+    let elsewhere = gone(order, &order.storefront);
+    if elsewhere.is_empty() {
+        return Cow::Borrowed(order);
+    }
+    let mut own = order.clone();
+    for (index, units) in elsewhere {
+        if let Some(line) = own.lines.get_mut(index) {
+            let units = units.min(line.shipped).min(line.wanted());
+            (line.ordered, line.shipped) = (line.ordered - units, line.shipped - units);
+        }
+    }
+    own.shipments.retain(|shipment| shipment.account != order.storefront);
+    Cow::Owned(own)
 }
 
 impl Share {

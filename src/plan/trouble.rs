@@ -3,6 +3,7 @@
 
 use super::document::trouble;
 use super::slot::{heard, newest};
+use super::split;
 use crate::canonical::order::OrderLine;
 use crate::canonical::{Body, Exception, Fact, Intent, Order};
 
@@ -36,6 +37,7 @@ pub(super) fn put_away(facts: &[Fact]) -> bool {
 
 fn releases(order: &Order, found: &mut Vec<Exception>) {
     let id = &order.id;
+    let ours = split::ours(order);
     if order.cancel.as_ref().is_some_and(|cancel| cancel.outcome == "too_late") {
         let message = "cancelled in the storefront after goods had left or the warehouse refused".to_owned();
         let help = "stop the parcel at the carrier or wait for the return; then close the order".to_owned();
@@ -58,7 +60,7 @@ fn releases(order: &Order, found: &mut Vec<Exception>) {
             let parts = order.releases.iter().filter_map(|release| release.lines.get(&line.r#ref));
             parts.fold(0_u64, |sum, units| sum.saturating_add(*units))
         };
-        let wanted = order
+        let wanted = ours
             .lines
             .iter()
             .any(|line| line.ships && line.open() > 0 && !(release.in_part() && with(line) >= line.wanted()));

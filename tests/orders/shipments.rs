@@ -72,6 +72,51 @@ fn what_the_storefront_fulfils_by_other_ways_is_not_sent() {
     assert_eq!(bench.phase(), "partly_shipped");
     bench.tell("pay", authorised("20.00 USD"));
     assert!(bench.pending().contains(&"release/east".to_owned()), "{:?}", bench.pending());
+    let told = bench.send("release/east", Done);
+    assert_eq!(told["lines"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["lines"][0]["ref"], "l2");
+    // It stays as it is once the warehouse has the order, and nothing of it is sent later.
+    bench
+        .tell("east", json!({ "is": "fulfilment.accepted", "warehouse_order": "w1", "at": at(2) }))
+        .send_all();
+    assert_eq!(bench.phase(), "partly_shipped");
+    bench.tell("east", shipped("s1", 60, Some("1Z"), &[("B", 1)])).send_all();
+    assert_eq!(bench.phase(), "shipped");
+    assert!(bench.slots(Done).iter().all(|slot| !slot.starts_with("change/")), "{:?}", bench.slots(Done));
+    assert!(bench.kinds().is_empty(), "{:?}", bench.troubles());
+}
+
+#[test]
+fn of_one_line_only_what_has_not_left_by_other_ways_is_sent() {
+    let mut bench = Bench::new();
+    bench.tell("shop", placed(0, &[("l1", "A", 3)]));
+    let by_hand = json!({ "is": "fulfilment.recorded", "order": "1", "ref": "f1", "at": at(1),
+                          "lines": [{ "line": "l1", "quantity": 1 }] });
+    bench.tell("shop", by_hand).tell("pay", authorised("30.00 USD"));
+    assert_eq!(bench.send("release/east", Done)["lines"][0]["quantity"], 2);
+    bench
+        .tell("east", json!({ "is": "fulfilment.accepted", "warehouse_order": "w1", "at": at(2) }))
+        .send_all();
+    assert_eq!(bench.order().lines[0].shipped, 1);
+    // One more is wanted, and one more is sent.
+    bench.tell("shop", placed(30, &[("l1", "A", 4)]));
+    assert_eq!(bench.send("change/east", Done)["lines"][0]["quantity"], 3);
+    bench.tell("east", shipped("s1", 60, Some("1Z"), &[("A", 3)])).send_all();
+    assert_eq!((bench.phase(), bench.order().lines[0].shipped), ("shipped", 4));
+    assert!(bench.kinds().is_empty(), "{:?}", bench.troubles());
+}
+
+#[test]
+fn a_warehouse_that_would_send_more_than_is_still_wanted_is_told() {
+    let mut bench = released(&[("l1", "A", 3)], "30.00 USD");
+    bench.tell("east", shipped("s1", 60, Some("1Z"), &[("A", 2)])).send_all();
+    // Edited down to just what has left.
+    bench.tell("shop", placed(70, &[("l1", "A", 2)]));
+    assert_eq!(bench.pending(), ["change/east"]);
+    assert_eq!(bench.send("change/east", Done)["lines"][0]["quantity"], 2);
+    assert!(bench.pending().is_empty(), "{:?}", bench.pending());
+    assert_eq!(bench.phase(), "shipped");
+    assert!(bench.kinds().is_empty(), "{:?}", bench.troubles());
 }
 
 #[test]

@@ -344,3 +344,24 @@ fn units_are_given_back_when_the_order_is_cancelled_before_anything_went() {
     );
     assert_eq!((bench.order().asks.len(), bench.phase()), (0, "cancelled"));
 }
+
+#[test]
+fn what_left_by_other_ways_is_nobodys_part() {
+    let mut bench = Bench::with(&flow(), &[]);
+    bench.tell("shop", placed(0, &[("l1", "A", 2), ("l2", "B", 1)]));
+    let by_hand = json!({ "is": "fulfilment.recorded", "order": "1", "ref": "f1", "at": at(1),
+                          "lines": [{ "line": "l1", "quantity": 1 }] });
+    bench.tell("shop", by_hand).tell("pay", authorised("30.00 USD"));
+    let stock = [("east", "A", 1), ("west", "B", 9)];
+    answer(&mut bench, &stock);
+    assert_eq!(take(&mut bench, "east"), part(&[("l1", 1)]));
+    answer(&mut bench, &stock);
+    assert_eq!(take(&mut bench, "west"), part(&[("l2", 1)]));
+    answer(&mut bench, &stock);
+    assert_eq!(bench.phase(), "partly_shipped");
+    assert_eq!(bench.order().lines.iter().map(|line| line.shipped).collect::<Vec<_>>(), [1, 0]);
+    bench.tell("east", shipped("s1", 50, Some("1ZE"), &[("A", 1)])).send_all();
+    bench.tell("west", shipped("s2", 60, Some("1ZW"), &[("B", 1)])).send_all();
+    assert_eq!(bench.phase(), "shipped");
+    assert!(bench.kinds().is_empty(), "{:?}", bench.troubles());
+}
