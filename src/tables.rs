@@ -278,6 +278,11 @@ impl<'f> Value<'f> {
         self.held.get_ref()
     }
 
+    /// Adds a finding of another file to which it leads.
+    pub fn report(&self, found: Diagnostic) {
+        self.file.report(found);
+    }
+
     /// Adds the finding that this is not `expected`.
     pub fn wrong(&self, message: impl Display, help: impl Into<String>) {
         self.file.report(self.file.error(self.span(), format!("`{}`: {message}", self.path)).help(help));

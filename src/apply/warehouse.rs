@@ -189,6 +189,7 @@ fn release(draft: &Draft<'_>, ledger: &Ledger<'_>, warehouse: &AccountId) -> Rel
         lines: BTreeMap::new(),
         told: part_of(draft, warehouse),
         why: None,
+        ship_by: None,
     }
 }
 

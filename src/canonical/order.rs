@@ -170,6 +170,9 @@ pub struct Release {
     /// Why it sends that part; set by planning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Until when the goods should have left, by the warehouse's calendar; set by planning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ship_by: Option<When>,
 }
 
 impl Release {

@@ -1,5 +1,6 @@
 //! `config.toml`, checked.
 
+pub mod calendar;
 pub mod embedded;
 pub mod load;
 pub mod model;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::calendar::Calendar;
 use crate::canonical::{AccountId, ClientId, Money};
 use crate::diagnostic::Diagnostic;
 
@@ -207,6 +208,8 @@ pub struct Account {
     pub currency: Option<String>,
     /// Polls that are off, or that run at another interval (`every`).
     pub polls: BTreeMap<String, PollSetting>,
+    /// When it works, for a warehouse. `None`: nothing is said of when goods should leave.
+    pub calendar: Option<Calendar>,
     /// Whether it is used at all. Default true.
     pub enabled: bool,
 }

@@ -6,6 +6,7 @@ mod content;
 mod document;
 mod events;
 mod hold;
+mod late;
 mod money;
 mod order;
 mod parcel;

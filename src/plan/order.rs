@@ -3,7 +3,7 @@
 use super::document::NoName;
 use super::slot::{Slots, Want};
 use super::split::Split;
-use super::{OrderCase, Plan, ask, events, hold, money, parcel, release, route, split, trouble};
+use super::{OrderCase, Plan, ask, events, hold, late, money, parcel, release, route, split, trouble};
 use crate::apply::{classify, project_order, quantity_age};
 use crate::canonical::fact::{Header, StockAsk};
 use crate::canonical::{AccountId, Body, Class, EntityId, Exception, Intent, Order, Timer};
@@ -40,6 +40,7 @@ pub fn plan_order(case: &OrderCase<'_>) -> Plan<Order> {
         let generation = u64::try_from(due.as_second()).unwrap_or(0);
         timers.push(Timer { entity: order.id.clone(), kind: "release".to_owned(), generation, due });
     }
+    timers.extend(late::timers(&order, case.before, case.now));
     let mut exceptions = round.exceptions;
     for exception in &mut exceptions {
         exception.raised = case.now;
@@ -98,8 +99,8 @@ fn asks(
         return None;
     }
     let age = *age.get_or_insert_with(|| quantity_age(case.facts, &order.storefront));
-    let needs = |warehouse: &AccountId| match whom {
     let ours = split::ours(order);
+    let needs = |warehouse: &AccountId| match whom {
         Whom::One(_) => release::needs(&ours, case.flow, warehouse),
         Whom::Several(split) => split.needs(&ours, warehouse),
     };
@@ -168,7 +169,9 @@ fn plan_round(
     round.exceptions.extend(troubles);
     round.wants.extend(parcel::wants(order, flow, intents));
     round.wants.extend(notes(order));
+    late::note(order, case.config, intents);
     round.exceptions.extend(trouble::find(order, intents));
+    round.exceptions.extend(late::find(order, case.now));
     if trouble::put_away(case.facts) {
         // A person has seen it all and put it away.
         round.exceptions.clear();

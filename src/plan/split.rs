@@ -123,6 +123,13 @@ pub(super) fn ours(order: &Order) -> Cow<'_, Order> {
     Cow::Owned(own)
 }
 
+/// Whether some of what the warehouse shall send has not left it.
+pub(super) fn left(order: &Order, release: &Release) -> bool {
+    let part = if release.lines.is_empty() { &release.told } else { &release.lines };
+    let shipped = gone(order, &release.warehouse);
+    by_line(order, part).iter().any(|(index, units)| *units > at(&shipped, *index))
+}
+
 impl Share {
     /// Its units as things stand. `may_go`: whether what no warehouse was told of may go.
     pub(super) fn now(&self, may_go: bool) -> &Units {

@@ -172,7 +172,10 @@ pub fn fact(fact: &Fact) -> Said {
                 Some(answer.warehouse.clone()),
             ],
         ),
-        Body::Due(due) => said("Timer", [Some(due.timer.clone())]),
+        Body::Due(due) => match due.timer.strip_prefix("ship_by/") {
+            Some(warehouse) => said("Time to have left", [Some(warehouse.to_owned())]),
+            None => said("Timer", [Some(due.timer.clone())]),
+        },
         Body::Decision(decision) => {
             let title = match decision.what.as_str() {
                 "release_hold" => "A person let the hold go",

@@ -5,6 +5,7 @@
 #[path = "../support/orders.rs"]
 mod bench;
 mod cancel;
+mod late;
 mod money;
 mod release;
 mod shipments;

@@ -20,6 +20,7 @@ mod depot;
 mod disk;
 mod edits;
 mod histories;
+mod late;
 mod permutations;
 mod stage;
 mod town;

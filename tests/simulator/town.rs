@@ -35,6 +35,14 @@ pub fn two_warehouses() -> Generation {
     load(&sources, &settings())
 }
 
+/// One with `more` in its config.
+pub fn with(settings: &Settings, more: &str) -> Generation {
+    let mut sources = sources(settings, "3m", "");
+    let text = sources.get("config.toml").unwrap_or_default().to_owned();
+    sources.insert("config.toml", text + more);
+    load(&sources, settings)
+}
+
 /// The generation of the client's files. `polls` is the interval of the polls that stand behind the webhooks, `without` an SKU that the
 /// list lacks.
 fn generation(settings: &Settings, polls: &str, without: &str) -> Generation {

@@ -224,6 +224,7 @@ fn config(token: Option<&str>) -> Config {
         (AccountId::from(id), account)
     };
     let flow = |client: &str, live: bool| {
+            calendar: None,
         let flow = Flow {
             name: client.to_owned(),
             client: client.into(),

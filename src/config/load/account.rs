@@ -34,6 +34,9 @@ impl Scope<'_> {
         let currency = table.get("currency").and_then(|value| currency(&value));
         let links = links(table);
         let (settings, secrets, polls) = (table.get("settings"), table.get("secrets"), table.get("poll"));
+        let found = connector.as_ref().and_then(|name| self.registry.get(name)).map(|found| &found.manifest);
+        let calendar = table.get("calendar");
+        let calendar = calendar.and_then(|value| self.calendar(&value, zone.as_deref(), found));
         table.finish();
         if client.is_some() && !links.is_empty() {
             table.wrong(
@@ -41,8 +44,7 @@ impl Scope<'_> {
                 "leave one of them out",
             );
         }
-        let manifest =
-            connector.as_ref().and_then(|name| self.registry.get(name)).map(|found| &found.manifest)?;
+        let manifest = found?;
         Some(Account {
             id: AccountId::from(name),
             connector: connector?,
@@ -53,6 +55,7 @@ impl Scope<'_> {
             zone,
             currency,
             polls: polls_of(polls, manifest),
+            calendar,
             enabled,
         })
     }
@@ -198,7 +201,7 @@ fn currency(value: &Value<'_>) -> Option<String> {
     }
 }
 
-fn zone(value: &Value<'_>) -> Option<String> {
+pub(super) fn zone(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let offset = format!("2000-01-01T00:00:00{text}").parse::<jiff::Timestamp>().is_ok();
     if !offset && jiff::tz::TimeZone::get(text).is_err() {

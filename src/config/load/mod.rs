@@ -2,6 +2,7 @@
 
 mod account;
 mod bus;
+mod calendar;
 mod flow;
 mod server;
 mod skus;

@@ -14,7 +14,7 @@ pub(super) struct Changed {
     pub(super) mappings: BTreeSet<String>,
     /// Accounts that are read otherwise: they themselves, their connectors' manifests, whose they are.
     accounts: BTreeSet<AccountId>,
-    /// Clients whose flows differ in what decides about orders.
+    /// Clients whose flows, or whose warehouses' calendars, differ in what decides about orders.
     pub(super) clients: BTreeSet<ClientId>,
     /// Clients whose stock is pushed otherwise.
     pub(super) stock: BTreeSet<ClientId>,
@@ -42,7 +42,13 @@ impl Changed {
         }
         let clients = from.config.flows.values().chain(to.config.flows.values()).map(|flow| &flow.client);
         for client in clients.collect::<BTreeSet<_>>() {
-            changed.flow(client, from.config.flow_of(client), to.config.flow_of(client));
+            let (before, after) = (from.config.flow_of(client), to.config.flow_of(client));
+            changed.flow(client, before, after);
+            let works = |world: &World, id: &AccountId| world.config.accounts.get(id)?.calendar.clone();
+            let warehouses = after.map(|flow| flow.warehouses.as_slice()).unwrap_or_default();
+            if warehouses.iter().any(|id| works(from, id) != works(to, id)) {
+                changed.clients.insert(client.clone());
+            }
         }
         changed
     }
