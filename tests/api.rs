@@ -1,10 +1,14 @@
 //! The API over HTTP, and the command line that asks it.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "support/orders.rs"]
+mod bench;
 #[path = "support/house.rs"]
 mod house;
 #[path = "support/seeds.rs"]
 mod seeds;
+#[path = "support/shared.rs"]
+mod shared;
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -293,6 +297,42 @@ async fn the_command_line_shows_the_same() {
     let accounts = text(&crossdock(&house, &["accounts"]));
     assert!(accounts.contains("paused") && accounts.contains("breaker is open"), "{accounts}");
     house.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_who_sends_what_of_a_shared_order() {
+    let show = async |bench| {
+        let house = shared::house(bench).await;
+        let output = crossdock(&house, &["orders", "show", "#1001"]);
+        house.stop.cancel();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let parts =
+            text.split("\n\n").filter(|part| part.contains("aits for") || part.starts_with("Warehouses"));
+        parts.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        show(shared::halfway()).await,
+        "Warehouses\n\
+         WAREHOUSE  STATE     SHIP BY                  SENDS                   WHY\n\
+         east       shipped   2026-02-02 17:00 +01:00  2 × TEA-01              no warehouse could send the whole order\n\
+         west       accepted  -                        1 × POT-01, 6 × CUP-04  no warehouse could send the whole order"
+    );
+    assert_eq!(
+        show(shared::taken_over()).await,
+        "Warehouses\n\
+         WAREHOUSE  STATE     SHIP BY                  SENDS                   WHY\n\
+         east       accepted  2026-02-02 17:00 +01:00  2 × TEA-01              no warehouse could send the whole order\n\
+         mall       accepted  -                        1 × POT-01, 6 × CUP-04  no warehouse could send the whole order\n\
+         west       rejected  -                        nothing                 No such pot"
+    );
+    assert_eq!(
+        show(shared::waiting()).await,
+        "The rest waits for the payment, warehouses to share it (the flow allows too few, or none carries all of it)\n\
+         Warehouses\n\
+         WAREHOUSE  STATE     SHIP BY                  SENDS       WHY\n\
+         east       accepted  2026-02-02 17:00 +01:00  2 × TEA-01  it could send the whole order"
+    );
 }
 
 #[test]

@@ -2,12 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::panic, reason = "tests")]
 
+#[path = "support/orders.rs"]
+mod bench;
 #[path = "support/browser.rs"]
 mod browser;
 #[path = "support/house.rs"]
 mod house;
 #[path = "support/seeds.rs"]
 mod seeds;
+#[path = "support/shared.rs"]
+mod shared;
 
 use std::path::{Path, PathBuf};
 
@@ -56,6 +60,47 @@ fn pages_show_what_the_store_holds_and_fit_wide_and_narrow() {
     }
     drop(browser);
     house.stop.cancel();
+}
+
+#[test]
+fn an_order_that_warehouses_share_says_who_sends_what() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut browser = Browser::start();
+    let scenes: [(&str, bench::Bench, &[&str]); 3] = [
+        (
+            "halfway",
+            shared::halfway(),
+            &[
+                "Sends 2 × TEA-01 – no warehouse could send the whole order\n\nShip by 2026-02-02 17:00:00",
+                "Sends 1 × POT-01, 6 × CUP-04 – no warehouse could send the whole order",
+            ],
+        ),
+        ("taken-over", shared::taken_over(), &["Sends 1 × POT-01, 6 × CUP-04 – ", "WEST-1001 No such pot"]),
+        (
+            "waiting",
+            shared::waiting(),
+            &[
+                "The rest waits for the payment, warehouses to share it (the flow allows too few, or none carries all of it)",
+                "Sends 2 × TEA-01 – it could send the whole order",
+            ],
+        ),
+    ];
+    for (name, bench, expected) in scenes {
+        let house = runtime.block_on(shared::house(bench));
+        for width in [1280, 390] {
+            let mut page = browser.page(width, false);
+            page.open(&house.url("/orders/%231001"));
+            let text = page.text();
+            for expected in expected {
+                assert!(text.contains(expected), "{name} at {width}: {expected} is missing in\n{text}");
+            }
+            assert_eq!(text.matches("Sends ").count(), if name == "waiting" { 1 } else { 2 }, "{text}");
+            page.screenshot(&picture(&format!("shared-{name}-{width}-light")));
+            assert!(page.overflow() <= 0, "{name} is wider than {width}");
+            assert!(page.complaints().is_empty());
+        }
+        house.stop.cancel();
+    }
 }
 
 #[test]

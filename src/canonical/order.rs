@@ -181,6 +181,11 @@ impl Release {
     pub fn in_part(&self) -> bool {
         !self.lines.is_empty() || !self.told.is_empty()
     }
+    /// Whether the warehouse was told of a part, so that what the order waits for concerns the rest.
+    #[must_use]
+    pub fn told_of_part(&self) -> bool {
+        !self.told.is_empty() && !self.over()
+    }
     /// Whether it is with the warehouse: it was told, and has neither refused nor cancelled it.
     #[must_use]
     pub fn is_there(&self) -> bool {
@@ -615,14 +620,26 @@ pub struct Order {
     pub phase: Phase,
 }
 
-/// A word of [`Order::waits`] as people read it.
+/// A word of [`Order::waits`] as people read it, behind `Waits for`.
 #[must_use]
 pub fn wait_in_words(word: &str) -> String {
-    match word {
-        "split" => {
-            "warehouses that may share it: the flow allows too few, or none carries all of it".to_owned()
-        }
-        "warehouse" => "a warehouse: those that may send it will not".to_owned(),
+    let (kind, of) = word.split_once(':').unwrap_or((word, ""));
+    // Of names that stand behind an account's the last is meant.
+    let named = of.split_once(':').map_or(of, |(_, name)| name);
+    match kind {
+        "payment" if of.is_empty() => "the payment".to_owned(),
+        "address" if of.is_empty() => "a complete address".to_owned(),
+        "time" if of.is_empty() => "the time at which it may go".to_owned(),
+        "order" if of.is_empty() => "the storefront to tell of it".to_owned(),
+        "start" if of.is_empty() => "nothing: it was placed before the flow began".to_owned(),
+        "test" if of.is_empty() => "nothing: it is a test order".to_owned(),
+        "split" => "warehouses to share it (the flow allows too few, or none carries all of it)".to_owned(),
+        "warehouse" => "a warehouse (those that may send it will not)".to_owned(),
+        "stock" => format!("stock of {of}"),
+        "stock?" => format!("the stock's answer for {of}"),
+        "sku" => format!("a row for {named} in the list of SKUs"),
+        "sku_missing" => format!("a SKU for “{named}”"),
+        "sku_pack" => format!("whole packs of {named}"),
         _ => word.replace([':', '_'], " "),
     }
 }

@@ -42,6 +42,14 @@ impl When {
     }
 }
 
+impl When {
+    /// As people read it, on the clock of the offset: `2015-06-29 08:46 -04:00`.
+    #[must_use]
+    pub fn local(&self) -> String {
+        self.instant.to_zoned(self.offset.to_time_zone()).strftime("%Y-%m-%d %H:%M %:z").to_string()
+    }
+}
+
 impl Default for When {
     /// The Unix epoch.
     fn default() -> Self {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{self, Asking, Client, query, step, table, time};
 use super::{Done, Failure, Globals, block_on, complain, say};
-use crate::canonical::order::wait_in_words;
+use crate::canonical::order::{Release, wait_in_words};
 use crate::ports::OrderRow;
 
 /// List orders, show one, or decide about one. Asks the running daemon.
@@ -200,29 +200,51 @@ fn short(value: &Value) -> String {
 fn parts(order: &Value) {
     let waits: Vec<String> =
         list(&order["waits"]).iter().filter_map(Value::as_str).map(wait_in_words).collect();
+    let releases: Vec<Release> = serde_json::from_value(order["releases"].clone()).unwrap_or_default();
     if !waits.is_empty() {
-        say(format_args!("\nWaits for {}", waits.join(", ")));
+        let rest = releases.iter().any(Release::told_of_part);
+        let what = if rest { "The rest waits for" } else { "Waits for" };
+        say(format_args!("\n{what} {}", waits.join(", ")));
     }
     let sku = |name: &str| {
         let line = list(&order["lines"]).iter().find(|line| line["ref"].as_str() == Some(name));
         line.and_then(|line| line["sku"].as_str()).unwrap_or(name).to_owned()
     };
-    let mut rows = Vec::new();
-    for release in list(&order["releases"]) {
-        let lines = release["lines"].as_object().into_iter().flatten();
-        let units: Vec<String> = lines.map(|(name, units)| format!("{units} × {}", sku(name))).collect();
-        if release.get("lines").is_some() {
-            rows.push([
-                text(&release["warehouse"]).to_owned(),
-                text(&release["state"]).to_owned(),
-                units.join(", "),
-                text(&release["why"]).to_owned(),
-            ]);
-        }
+    let shared = releases.iter().any(Release::in_part);
+    let dated = releases.iter().any(|release| release.ship_by.is_some());
+    if !(shared || dated) {
+        return;
     }
-    if !rows.is_empty() {
-        say("\nWarehouses");
-        table(["WAREHOUSE", "STATE", "SENDS", "WHY"], &rows);
+    let row = |release: &Release| {
+        let lines = release.lines.iter().filter(|(_, units)| **units > 0);
+        let units: Vec<String> = lines.map(|(name, units)| format!("{units} × {}", sku(name))).collect();
+        let (sends, why) = if units.is_empty() {
+            ("nothing".to_owned(), release.reason.clone())
+        } else {
+            (units.join(", "), release.why.clone())
+        };
+        [
+            release.warehouse.0.clone(),
+            release.state.clone(),
+            release.ship_by.map_or_else(|| "-".to_owned(), |at| at.local()),
+            sends,
+            why.unwrap_or_default(),
+        ]
+    };
+    say("\nWarehouses");
+    let rows = releases.iter().map(row);
+    match (shared, dated) {
+        (true, true) => {
+            table(["WAREHOUSE", "STATE", "SHIP BY", "SENDS", "WHY"], &rows.collect::<Vec<_>>());
+        }
+        (true, false) => {
+            let rows: Vec<_> = rows.map(|[who, state, _, sends, why]| [who, state, sends, why]).collect();
+            table(["WAREHOUSE", "STATE", "SENDS", "WHY"], &rows);
+        }
+        (false, _) => {
+            let rows: Vec<_> = rows.map(|[who, state, by, ..]| [who, state, by]).collect();
+            table(["WAREHOUSE", "STATE", "SHIP BY"], &rows);
+        }
     }
 }
 

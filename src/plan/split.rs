@@ -24,9 +24,9 @@ use crate::config::model::Flow;
 pub(super) type Units = BTreeMap<usize, u64>;
 
 /// Why a warehouse sends what it sends.
-const ALL: &str = "it can send all of it";
-const SOME: &str = "no warehouse can send all of it";
-const MORE: &str = "it sends a part already";
+const ALL: &str = "it could send the whole order";
+const SOME: &str = "no warehouse could send the whole order";
+const MORE: &str = "it sent a part already";
 
 /// What a warehouse has of the order.
 #[derive(Debug)]

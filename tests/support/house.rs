@@ -44,11 +44,16 @@ pub struct House {
 impl House {
     /// Opens a store and serves it on a port of its own.
     pub async fn open(token: Option<&str>) -> Self {
+        Self::with(config(token)).await
+    }
+
+    /// The same, with this config.
+    pub async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("test.db"), Options::default()).unwrap();
         let bus = Arc::new(EmbeddedBus::new());
         let stop = CancellationToken::new();
-        let world = World { config: config(token), registry: Registry::default() };
+        let world = World { config, registry: Registry::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let clock = Arc::new(SystemClock);
@@ -219,12 +224,12 @@ fn config(token: Option<&str>) -> Config {
             zone: None,
             currency: None,
             polls: BTreeMap::new(),
+            calendar: None,
             enabled: true,
         };
         (AccountId::from(id), account)
     };
     let flow = |client: &str, live: bool| {
-            calendar: None,
         let flow = Flow {
             name: client.to_owned(),
             client: client.into(),

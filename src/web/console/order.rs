@@ -58,6 +58,10 @@ impl Page {
         let waits = self.order.state.waits.iter().filter(|wait| !wait.starts_with("hold:"));
         waits.map(|wait| wait_in_words(wait)).collect()
     }
+    /// Whether only what no warehouse was told of waits.
+    fn rest_waits(&self) -> bool {
+        self.order.state.releases.iter().any(Release::told_of_part)
+    }
     /// Who sends which part of an order that is split, and why.
     fn part(&self, release: &Release) -> Option<String> {
         let lines = &self.order.state.lines;
@@ -66,8 +70,8 @@ impl Page {
             format!("{units} × {}", line.and_then(|line| line.sku.as_deref()).unwrap_or(name))
         };
         let units: Vec<String> = release.lines.iter().filter(|(_, units)| **units > 0).map(named).collect();
-        let why = release.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-        (!units.is_empty()).then(|| format!("{}{why}", units.join(", ")))
+        let why = release.why.as_deref().map(|why| format!(" – {why}")).unwrap_or_default();
+        (!units.is_empty()).then(|| format!("Sends {}{why}", units.join(", ")))
     }
     fn may_close(&self) -> bool {
         self.order.state.phase != Phase::Closed
