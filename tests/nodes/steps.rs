@@ -121,6 +121,8 @@ fn soon(config: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_killed_at_each_step_loses_nothing_and_doubles_nothing() {
     let mut cluster = Cluster::start_with(2, 11, soon).await;
+    // A create that the partners cut off by chance, and whose look-up then stays without an answer, would come to no step.
+    cluster.town.partners.with(|world| world.set_faulty(false));
     cluster.sql.batch_execute(GATE).await.unwrap();
     // All tokens are there, and every lane has had its turn.
     let first = cluster.town.place_plain();
