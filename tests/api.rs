@@ -184,7 +184,7 @@ async fn exceptions_go_back_to_work_by_cause() {
     let (status, answer) =
         post(&house, "/api/v1/exceptions/retry", &json!({ "cause": "sku:acme-shop:TEA-99" })).await;
     assert_eq!((status, &answer["retried"]), (200, &json!(7)));
-    let hint = tokio::time::timeout(Duration::from_secs(5), house.bus.next()).await.unwrap();
+    let hint = tokio::time::timeout(Duration::from_mins(1), house.bus.next()).await.unwrap();
     assert!(matches!(hint, Some(Hint::Inbound { .. })));
     let (_, accounts) = get(&house, "/api/v1/accounts").await;
     let east = accounts["accounts"].as_array().unwrap().iter().find(|one| one["id"] == "east").unwrap();
@@ -255,7 +255,7 @@ async fn event_streams_end_when_the_daemon_stops() {
     house.put(order(&house, "acme", "acme-shop", 1001, Phase::Packed)).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     house.stop.cancel();
-    let answer = tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap().unwrap().unwrap();
+    let answer = tokio::time::timeout(Duration::from_mins(1), reading).await.unwrap().unwrap().unwrap();
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(text.starts_with("event: hello"), "{text}");
     assert!(text.contains("event: change") && text.contains("\"phase\":\"packed\""), "{text}");

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::node::node;
 use crate::support::broker::Broker;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_mins(1);
 
 fn outbound(account: &str) -> Hint {
     Hint::Outbound { account: AccountId::from(account) }

@@ -33,7 +33,7 @@ fn event(ordinal: i64) -> Event {
 pub async fn confirmed(bus: &dyn Bus) -> Duration {
     let started = Instant::now();
     loop {
-        match timeout(Duration::from_secs(15), bus.publish(&event(1))).await {
+        match timeout(PATIENCE, bus.publish(&event(1))).await {
             Ok(Ok(())) => return started.elapsed(),
             Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
             Err(elapsed) => panic!("a publish hangs: {elapsed}"),
@@ -58,7 +58,7 @@ async fn hinted(bus: &dyn Bus) {
 
 /// While the broker is away: refused soon, and hints stay on the node.
 async fn refused_in_time(bus: &dyn Bus) {
-    let answer = timeout(Duration::from_secs(15), bus.publish(&event(2))).await;
+    let answer = timeout(PATIENCE, bus.publish(&event(2))).await;
     assert!(answer.unwrap_or_else(|_| panic!("a publish hangs")).is_err());
     hinted(bus).await;
 }
@@ -85,7 +85,7 @@ async fn refused_by_a_full_queue(bus: &RabbitBus, url: &str, table: &mut Table) 
         .await
         .unwrap();
     let started = Instant::now();
-    while timeout(Duration::from_secs(15), bus.publish(&event(3))).await.unwrap().is_ok() {
+    while timeout(PATIENCE, bus.publish(&event(3))).await.unwrap().is_ok() {
         assert!(started.elapsed() < PATIENCE, "a full queue does not refuse");
     }
     assert!(bus.connected(), "a refusal is no reason to leave");
