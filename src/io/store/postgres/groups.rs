@@ -1,18 +1,18 @@
-//! Group commit: what queues up while one transaction runs goes into the next one together. What is read for one attempt
-//! after the other goes together likewise.
+//! What goes to the database in groups: messages that come in, units, steps of attempts, and states that are read for one
+//! attempt after the other.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::codec::Fault;
 use super::connect::LeaseClock;
 use super::flight::{Step, Stepped};
+use super::gather::{Door, Queue, answer, answer_lists, ask, in_waves, together};
 use super::link::{Link, Tx, closed, read_here, transact_here};
 use super::{commit, entity, flight, intake};
 use crate::canonical::{AccountId, EntityId, IntentId};
@@ -31,75 +31,57 @@ const STATES: usize = 64;
 /// Transactions of a kind at a time: while one is written to the disk, the next one is sent.
 const AT_A_TIME: usize = 2;
 
-/// How long a group is gathered while another transaction of its kind runs: not for its whole length, as it may be held up.
-const GATHER: Duration = Duration::from_millis(3);
-
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
 /// Messages to accept, all or none.
-pub(super) struct Offer {
+struct Offer {
     messages: Vec<NewMessage>,
     cursor: Option<(AccountId, String, Value)>,
-    reply: Reply<Vec<Accepted>>,
 }
 
-/// Units to commit, each by itself.
-pub(super) struct Work {
-    units: Vec<Unit>,
-    reply: Reply<Vec<Committed>>,
-}
-
-/// Steps of attempts, each by itself.
-pub(super) struct Flight {
-    steps: Vec<Step>,
-    reply: Reply<Vec<Stepped>>,
-}
-
-/// A state to read.
-pub(super) struct Look {
-    entity: EntityId,
-    reply: Reply<Option<EntityRecord>>,
+impl Offer {
+    /// In bytes; a message of few counts for its part of a transaction.
+    fn weight(&self) -> usize {
+        self.messages.iter().map(|message| message.body.len().max(BYTES / MESSAGES)).sum()
+    }
 }
 
 /// The ends at which callers stand.
-#[derive(Clone)]
 struct Doors {
-    offers: mpsc::Sender<Offer>,
-    works: mpsc::UnboundedSender<Work>,
-    flights: mpsc::UnboundedSender<Flight>,
-    looks: mpsc::UnboundedSender<Look>,
+    offers: Door<Offer, Vec<Accepted>>,
+    units: Door<Vec<Unit>, Vec<Committed>>,
+    steps: Door<Vec<Step>, Vec<Stepped>>,
+    looks: Door<EntityId, EntityRecord>,
 }
 
 /// The tasks that work, and the way to them.
 pub(super) struct Groups {
-    doors: std::sync::Mutex<Option<Doors>>,
+    doors: Mutex<Option<Doors>>,
     tasks: TaskTracker,
 }
 
 impl Groups {
     /// Starts the tasks that work; at most `room` offers wait.
     pub(super) fn start(link: &Arc<Link>, room: usize, clock: LeaseClock) -> Self {
-        let (offers, offered) = mpsc::channel(room.max(1));
-        let (works, working) = mpsc::unbounded_channel();
-        let (flights, flying) = mpsc::unbounded_channel();
-        let (looks, looking) = mpsc::unbounded_channel();
-        let (offered, working) = (Arc::new(Mutex::new(offered)), Arc::new(Mutex::new(working)));
-        let (flying, looking) = (Arc::new(Mutex::new(flying)), Arc::new(Mutex::new(looking)));
+        let (offers, offered) = Queue::new(room.max(1), true);
+        // No more of these than the daemon has tasks.
+        let (units, working) = Queue::new(Semaphore::MAX_PERMITS, false);
+        let (steps, flying) = Queue::new(Semaphore::MAX_PERMITS, true);
+        let (looks, looking) = Queue::new(Semaphore::MAX_PERMITS, true);
+        let (offered, working) = (Arc::new(offered), Arc::new(working));
+        let (flying, looking) = (Arc::new(flying), Arc::new(looking));
         let tasks = TaskTracker::new();
-        let [taking, carrying, reading] = [(); 3].map(|()| Arc::new(Mutex::new(())));
         for _ in 0..AT_A_TIME {
-            tasks.spawn(take_in(link.clone(), offered.clone(), taking.clone()));
+            tasks.spawn(take_in(link.clone(), offered.clone()));
             tasks.spawn(work(link.clone(), working.clone()));
-            tasks.spawn(fly(link.clone(), clock, flying.clone(), carrying.clone()));
-            tasks.spawn(look(link.clone(), looking.clone(), reading.clone()));
+            tasks.spawn(fly(link.clone(), clock, flying.clone()));
+            tasks.spawn(look(link.clone(), looking.clone()));
         }
         tasks.close();
-        Self { doors: std::sync::Mutex::new(Some(Doors { offers, works, flights, looks })), tasks }
+        Self { doors: Mutex::new(Some(Doors { offers, units, steps, looks })), tasks }
     }
 
-    fn doors(&self) -> Result<Doors, StoreError> {
-        let doors = self.doors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        doors.clone().ok_or_else(closed)
+    fn door<Q, T>(&self, which: impl Fn(&Doors) -> &Door<Q, T>) -> Result<Door<Q, T>, StoreError> {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.as_ref().map(|doors| which(doors).clone()).ok_or_else(closed)
     }
 
     /// Offers messages; refused at once when too much waits already.
@@ -108,19 +90,12 @@ impl Groups {
         messages: Vec<NewMessage>,
         cursor: Option<(AccountId, String, Value)>,
     ) -> Result<Vec<Accepted>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.doors()?.offers.try_send(Offer { messages, cursor, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Full,
-            mpsc::error::TrySendError::Closed(_) => closed(),
-        })?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        ask(self.door(|doors| &doors.offers)?, Offer { messages, cursor }).await
     }
 
     /// Has units committed.
     pub(super) async fn commit(&self, units: Vec<Unit>) -> Result<Vec<Committed>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.doors()?.works.send(Work { units, reply }).map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        ask(self.door(|doors| &doors.units)?, units).await
     }
 
     /// Begins an attempt with a frozen request.
@@ -147,75 +122,33 @@ impl Groups {
     }
 
     /// Reads an entity without its facts and exceptions.
-    pub(super) async fn state(&self, entity: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.doors()?.looks.send(Look { entity: entity.clone(), reply }).map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+    pub(super) async fn state(&self, entity: &EntityId) -> Result<EntityRecord, StoreError> {
+        ask(self.door(|doors| &doors.looks)?, entity.clone()).await
     }
 
     async fn fly(&self, steps: Vec<Step>) -> Result<Vec<Stepped>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.doors()?.flights.send(Flight { steps, reply }).map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        ask(self.door(|doors| &doors.steps)?, steps).await
     }
 
     /// Does what is queued and ends the tasks.
     pub(super) async fn finish(&self) {
-        self.doors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.tasks.wait().await;
     }
 }
 
-/// Waits a little for its turn while another transaction of the kind runs: the group becomes larger meanwhile, and few
-/// large transactions cost less than many small ones.
-async fn gather(running: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
-    tokio::time::timeout(GATHER, running.lock()).await.ok()
-}
-
 // -------------------------------------------------------------------------------------------------------------- intake
 
-async fn take_in(link: Arc<Link>, queue: Arc<Mutex<mpsc::Receiver<Offer>>>, running: Arc<Mutex<()>>) {
-    loop {
-        let mut group = Vec::new();
-        let _turn;
-        {
-            let mut queue = queue.lock().await;
-            let Some(first) = queue.recv().await else { return };
-            _turn = gather(&running).await;
-            let size = |offer: &Offer| offer.messages.iter().map(|one| one.body.len()).sum::<usize>();
-            let (mut messages, mut bytes) = (first.messages.len(), size(&first));
-            group.push(first);
-            while messages < MESSAGES
-                && bytes < BYTES
-                && let Ok(next) = queue.try_recv()
-            {
-                messages += next.messages.len();
-                bytes += size(&next);
-                group.push(next);
-            }
-        }
-        let whole: Vec<&Offer> = group.iter().collect();
-        let answers = match accept(&link, &whole).await {
-            Ok(answers) => answers.into_iter().map(Ok).collect(),
-            // It is there and does not take the group: one of it may be at fault.
-            Err(_) if group.len() > 1 && link.check().is_ok() => {
-                let mut answers = Vec::with_capacity(group.len());
-                for offer in &group {
-                    answers.push(accept(&link, &[offer]).await.map(|mut all| all.pop().unwrap_or_default()));
-                }
-                answers
-            }
-            Err(error) => vec![Err(error); group.len()],
-        };
-        for (offer, answer) in group.into_iter().zip(answers) {
-            // A caller that went away does not want to know.
-            let _gone = offer.reply.send(answer);
-        }
+async fn take_in(link: Arc<Link>, queue: Arc<Queue<Offer, Vec<Accepted>>>) {
+    while let Some(group) = queue.group(BYTES, Offer::weight).await {
+        let offers: Vec<&Offer> = group.asks.iter().collect();
+        let answers = together(&link, &offers, |offers| accept(&link, offers)).await;
+        answer(group.replies, answers);
     }
 }
 
-async fn accept(link: &Link, offers: &[&Offer]) -> Result<Vec<Vec<Accepted>>, StoreError> {
-    transact_here!(*link, tx => accept_in(&tx, offers))
+async fn accept(link: &Link, offers: Vec<&Offer>) -> Result<Vec<Vec<Accepted>>, StoreError> {
+    transact_here!(*link, tx => accept_in(&tx, &offers))
 }
 
 async fn accept_in(tx: &Tx, offers: &[&Offer]) -> Result<Vec<Vec<Accepted>>, Fault> {
@@ -229,163 +162,44 @@ async fn accept_in(tx: &Tx, offers: &[&Offer]) -> Result<Vec<Vec<Accepted>>, Fau
 
 // ---------------------------------------------------------------------------------------------------------------- work
 
-async fn work(link: Arc<Link>, queue: Arc<Mutex<mpsc::UnboundedReceiver<Work>>>) {
-    loop {
-        let mut group = Vec::new();
-        {
-            let mut queue = queue.lock().await;
-            let Some(first) = queue.recv().await else { return };
-            let mut units = first.units.len();
-            group.push(first);
-            while units < UNITS
-                && let Ok(next) = queue.try_recv()
-            {
-                units += next.units.len();
-                group.push(next);
-            }
-        }
-        let units: Vec<&Unit> = group.iter().flat_map(|work| &work.units).collect();
-        let mut outcomes = commit_all(&link, &units).await.into_iter();
-        for Work { units, reply } in group {
-            let own: Result<Vec<Committed>, StoreError> = outcomes.by_ref().take(units.len()).collect();
-            let _gone = reply.send(own);
-        }
+async fn work(link: Arc<Link>, queue: Arc<Queue<Vec<Unit>, Vec<Committed>>>) {
+    while let Some(group) = queue.group(UNITS, Vec::len).await {
+        let units: Vec<&Unit> = group.asks.iter().flatten().collect();
+        let outcomes = in_waves(&link, &units, commit::touched, |units| commit(&link, units)).await;
+        answer_lists(&group.asks, group.replies, outcomes);
     }
 }
 
-/// Commits units, those that touch the same things one after the other.
-async fn commit_all(link: &Link, units: &[&Unit]) -> Vec<Result<Committed, StoreError>> {
-    let mut outcomes: Vec<Result<Committed, StoreError>> = vec![Err(closed()); units.len()];
-    for wave in commit::waves(units) {
-        let members: Vec<&Unit> = wave.iter().filter_map(|index| units.get(*index).copied()).collect();
-        let answers = match commit_wave(link, &members).await {
-            Ok(answers) => answers.into_iter().map(Ok).collect(),
-            Err(_) if members.len() > 1 && link.check().is_ok() => {
-                let mut answers = Vec::with_capacity(members.len());
-                for unit in &members {
-                    let alone = commit_wave(link, &[*unit]).await;
-                    answers.push(alone.and_then(|mut all| all.pop().ok_or_else(closed)));
-                }
-                answers
-            }
-            Err(error) => vec![Err(error); members.len()],
-        };
-        for (index, answer) in wave.into_iter().zip(answers) {
-            if let Some(slot) = outcomes.get_mut(index) {
-                *slot = answer;
-            }
-        }
-    }
-    outcomes
-}
-
-async fn commit_wave(link: &Link, units: &[&Unit]) -> Result<Vec<Committed>, StoreError> {
-    transact_here!(*link, tx => commit::commit(&tx, units))
+async fn commit(link: &Link, units: Vec<&Unit>) -> Result<Vec<Committed>, StoreError> {
+    transact_here!(*link, tx => commit::commit(&tx, &units))
 }
 
 // ------------------------------------------------------------------------------------------------------------ attempts
 
-async fn fly(
-    link: Arc<Link>,
-    clock: LeaseClock,
-    queue: Arc<Mutex<mpsc::UnboundedReceiver<Flight>>>,
-    running: Arc<Mutex<()>>,
-) {
-    loop {
-        let mut group = Vec::new();
-        let _turn;
-        {
-            let mut queue = queue.lock().await;
-            let Some(first) = queue.recv().await else { return };
-            _turn = gather(&running).await;
-            let mut steps = first.steps.len();
-            group.push(first);
-            while steps < STEPS
-                && let Ok(next) = queue.try_recv()
-            {
-                steps += next.steps.len();
-                group.push(next);
-            }
-        }
-        let steps: Vec<&Step> = group.iter().flat_map(|flight| &flight.steps).collect();
-        let mut outcomes = fly_all(&link, clock, &steps).await.into_iter();
-        for Flight { steps, reply } in group {
-            let own: Result<Vec<Stepped>, StoreError> = outcomes.by_ref().take(steps.len()).collect();
-            let _gone = reply.send(own);
-        }
+async fn fly(link: Arc<Link>, clock: LeaseClock, queue: Arc<Queue<Vec<Step>, Vec<Stepped>>>) {
+    while let Some(group) = queue.group(STEPS, Vec::len).await {
+        let steps: Vec<&Step> = group.asks.iter().flatten().collect();
+        let intent = |step: &Step| vec![step.intent()];
+        let outcomes = in_waves(&link, &steps, intent, |steps| carry_out(&link, clock, steps)).await;
+        answer_lists(&group.asks, group.replies, outcomes);
     }
 }
 
-/// Carries out steps, those of one intent one after the other.
-async fn fly_all(link: &Link, clock: LeaseClock, steps: &[&Step]) -> Vec<Result<Stepped, StoreError>> {
-    let mut outcomes: Vec<Result<Stepped, StoreError>> = vec![Err(closed()); steps.len()];
-    let mut waiting: Vec<(usize, &Step)> = steps.iter().copied().enumerate().collect();
-    while !waiting.is_empty() {
-        let mut seen = HashSet::new();
-        let (wave, later): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(_, step)| seen.insert(step.intent()));
-        let members: Vec<&Step> = wave.iter().map(|(_, step)| *step).collect();
-        let answers = match fly_wave(link, clock, &members).await {
-            Ok(answers) => answers.into_iter().map(Ok).collect(),
-            Err(_) if members.len() > 1 && link.check().is_ok() => {
-                let mut answers = Vec::with_capacity(members.len());
-                for step in &members {
-                    let alone = fly_wave(link, clock, &[*step]).await;
-                    answers.push(alone.and_then(|mut all| all.pop().ok_or_else(closed)));
-                }
-                answers
-            }
-            Err(error) => vec![Err(error); members.len()],
-        };
-        for ((index, _), answer) in wave.into_iter().zip(answers) {
-            if let Some(slot) = outcomes.get_mut(index) {
-                *slot = answer;
-            }
-        }
-        waiting = later;
-    }
-    outcomes
-}
-
-async fn fly_wave(link: &Link, clock: LeaseClock, steps: &[&Step]) -> Result<Vec<Stepped>, StoreError> {
-    transact_here!(*link, tx => flight::carry_out(&tx, clock, steps))
+async fn carry_out(link: &Link, clock: LeaseClock, steps: Vec<&Step>) -> Result<Vec<Stepped>, StoreError> {
+    transact_here!(*link, tx => flight::carry_out(&tx, clock, &steps))
 }
 
 // -------------------------------------------------------------------------------------------------------------- states
 
-async fn look(link: Arc<Link>, queue: Arc<Mutex<mpsc::UnboundedReceiver<Look>>>, running: Arc<Mutex<()>>) {
-    loop {
-        let mut group = Vec::new();
-        let _turn;
-        {
-            let mut queue = queue.lock().await;
-            let Some(first) = queue.recv().await else { return };
-            _turn = gather(&running).await;
-            group.push(first);
-            while group.len() < STATES
-                && let Ok(next) = queue.try_recv()
-            {
-                group.push(next);
-            }
-        }
-        let ids: Vec<EntityId> = group.iter().map(|look| look.entity.clone()).collect();
-        let states: Vec<Result<Option<EntityRecord>, StoreError>> = match states(&link, &ids).await {
-            Ok(states) => states.into_iter().map(|state| Ok(Some(state))).collect(),
-            Err(_) if ids.len() > 1 && link.check().is_ok() => {
-                let mut answers = Vec::with_capacity(ids.len());
-                for id in &ids {
-                    answers.push(states(&link, std::slice::from_ref(id)).await.map(|mut all| all.pop()));
-                }
-                answers
-            }
-            Err(error) => vec![Err(error); ids.len()],
-        };
-        for (look, state) in group.into_iter().zip(states) {
-            let _gone = look.reply.send(state);
-        }
+async fn look(link: Arc<Link>, queue: Arc<Queue<EntityId, EntityRecord>>) {
+    while let Some(group) = queue.group(STATES, |_| 1).await {
+        let ids: Vec<&EntityId> = group.asks.iter().collect();
+        let found = together(&link, &ids, |ids| states(&link, ids)).await;
+        answer(group.replies, found);
     }
 }
 
-async fn states(link: &Link, ids: &[EntityId]) -> Result<Vec<EntityRecord>, StoreError> {
-    read_here!(*link, tx => entity::load_states(&tx, ids))
+async fn states(link: &Link, ids: Vec<&EntityId>) -> Result<Vec<EntityRecord>, StoreError> {
+    let ids: Vec<EntityId> = ids.into_iter().cloned().collect();
+    read_here!(*link, tx => entity::load_states(&tx, &ids))
 }

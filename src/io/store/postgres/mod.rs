@@ -10,7 +10,7 @@
 //! | `link` | transactions, time limits, and what happens while the database is away |
 //! | `schema` | brings the database to the newest form |
 //! | `codec` | how values stand in columns |
-//! | `groups` | group commit of intake, of work and of attempts; states read together |
+//! | `groups`, `gather` | group commit of intake, of work and of attempts; states read together |
 //! | `intake` | messages, cursors, counters |
 //! | `commit`, `entity` | units of work, many in one transaction; entities whole |
 //! | `waiting` | facts without a subject, timers, the sweep |
@@ -29,6 +29,7 @@ mod entity;
 mod events;
 mod exceptions;
 mod flight;
+mod gather;
 mod groups;
 mod intake;
 mod keeping;
@@ -214,7 +215,7 @@ impl Store for PostgresStore {
 
     async fn load_state(&self, id: &EntityId) -> Result<Option<EntityRecord>, StoreError> {
         self.link.check()?;
-        self.groups.state(id).await
+        self.groups.state(id).await.map(Some)
     }
 
     async fn reservations(

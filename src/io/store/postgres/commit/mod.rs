@@ -2,13 +2,13 @@
 //! that go out together; then it is decided in memory which of them are refused; then what the others write goes out in
 //! one go, a statement a table.
 //!
-//! Units of one transaction must not touch the same things: [`waves`] sees to it.
+//! Units of one transaction must not touch the same things ([`touched`]).
 
 mod decide;
 mod known;
 mod written;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use self::known::Known;
 use self::written::Written;
@@ -41,29 +41,8 @@ fn our_name(write: &crate::ports::EntityWrite, intent: &crate::canonical::Intent
     ExternalRef::of_client(&write.client, "our", &intent.id.to_string())
 }
 
-/// Puts units into groups of which none touches the same thing twice; the order of those that do is kept.
-pub(super) fn waves<U: std::borrow::Borrow<Unit>>(units: &[U]) -> Vec<Vec<usize>> {
-    let mut waves: Vec<(HashSet<String>, Vec<usize>)> = Vec::new();
-    for (index, unit) in units.iter().enumerate() {
-        let touched = touched(unit.borrow());
-        // After the last wave that touches any of it.
-        let after = waves
-            .iter()
-            .rposition(|(taken, _)| touched.iter().any(|thing| taken.contains(thing)))
-            .map_or(0, |last| last + 1);
-        if after == waves.len() {
-            waves.push((HashSet::new(), Vec::new()));
-        }
-        if let Some((taken, members)) = waves.get_mut(after) {
-            taken.extend(touched);
-            members.push(index);
-        }
-    }
-    waves.into_iter().map(|(_, members)| members).collect()
-}
-
 /// Everything that a unit reads or writes and that another one could.
-fn touched(unit: &Unit) -> Vec<String> {
+pub(super) fn touched(unit: &Unit) -> Vec<String> {
     let mut out = Vec::new();
     let name = |name: &ExternalRef| format!("n{}\0{}\0{}", name.scope, name.kind, name.id);
     out.extend(unit.messages.iter().map(|(id, _)| format!("m{}", id.0)));
@@ -151,6 +130,7 @@ pub(super) async fn commit(tx: &Tx, units: &[&Unit]) -> Result<Vec<Committed>, F
 
 #[cfg(test)]
 mod tests {
+    use super::super::gather::waves;
     use super::*;
     use crate::canonical::MessageId;
     use crate::ports::MessageState;
@@ -162,6 +142,6 @@ mod tests {
             ..Unit::default()
         };
         let units = [unit(&[1]), unit(&[2]), unit(&[1, 3]), unit(&[3]), unit(&[4])];
-        assert_eq!(waves(&units), [vec![0, 1, 4], vec![2], vec![3]]);
+        assert_eq!(waves(units.iter().map(touched)), [vec![0, 1, 4], vec![2], vec![3]]);
     }
 }
