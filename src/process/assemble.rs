@@ -249,21 +249,9 @@ fn mentions(header: &serde_json::Value, id: &str) -> bool {
 }
 
 fn contradiction(reading: &Reading, text: String, now: Timestamp) -> Exception {
-    Exception {
-        id: 0,
-        cause: format!("contradictory_links:{}", reading.account),
-        kind: "contradictory_links".to_owned(),
-        message: text,
-        help: Some("find out which system is wrong, correct it there, then retry".to_owned()),
-        account: Some(reading.account.clone()),
-        client: reading.client.clone(),
-        entity: None,
-        message_id: Some(reading.message),
-        intent: None,
-        raised: now,
-        resolved: None,
-        resolution: None,
-    }
+    let cause = format!("contradictory_links:{}", reading.account);
+    let help = "find out which system is wrong, correct it there, then retry".to_owned();
+    reading.exception(now, "contradictory_links", cause, text, Some(help))
 }
 
 fn subjects(world: &World, readings: &[Reading], refused: &HashMap<MessageId, Vec<Exception>>) -> Vec<Place> {
@@ -556,21 +544,10 @@ fn nobody(reading: &Reading, fact: &Fact, now: Timestamp) -> Option<Exception> {
         return None;
     }
     let kind = fact.body.kind().0;
-    Some(Exception {
-        id: 0,
-        cause: format!("no_subject:{}:{}", reading.account, fact.rule),
-        kind: "no_subject".to_owned(),
-        message: format!("`{kind}` names no order, payment, shipment or parcel that it could belong to"),
-        help: Some(format!("let the rule [fact.{}] of {} give one of them", fact.rule, fact.mapping)),
-        account: Some(reading.account.clone()),
-        client: reading.client.clone(),
-        entity: None,
-        message_id: Some(reading.message),
-        intent: None,
-        raised: now,
-        resolved: None,
-        resolution: None,
-    })
+    let cause = format!("no_subject:{}:{}", reading.account, fact.rule);
+    let text = format!("`{kind}` names no order, payment, shipment or parcel that it could belong to");
+    let help = format!("let the rule [fact.{}] of {} give one of them", fact.rule, fact.mapping);
+    Some(reading.exception(now, "no_subject", cause, text, Some(help)))
 }
 
 /// Name of the header in which a message to ourselves carries the client of an entity that may not exist yet.

@@ -58,8 +58,16 @@ impl Reading {
         }
     }
 
-    fn except(&mut self, now: Timestamp, kind: &str, cause: String, message: String, help: Option<String>) {
-        self.exceptions.push(Exception {
+    /// An exception about the message.
+    pub(super) fn exception(
+        &self,
+        now: Timestamp,
+        kind: &str,
+        cause: String,
+        message: String,
+        help: Option<String>,
+    ) -> Exception {
+        Exception {
             id: 0,
             cause,
             kind: kind.to_owned(),
@@ -73,7 +81,12 @@ impl Reading {
             raised: now,
             resolved: None,
             resolution: None,
-        });
+        }
+    }
+
+    fn except(&mut self, now: Timestamp, kind: &str, cause: String, message: String, help: Option<String>) {
+        let exception = self.exception(now, kind, cause, message, help);
+        self.exceptions.push(exception);
     }
 }
 

@@ -168,26 +168,15 @@ pub(super) fn strays(
     if said.is_empty() {
         return None;
     }
-    let exception = Exception {
-        id: 0,
-        cause: format!("remap_differs:{}", record.id),
-        kind: "remap_differs".to_owned(),
-        message: format!(
-            "mapped anew, the message would not state any more what {} was sent for; what it stated before stands",
-            said.join(", ")
-        ),
-        help: Some(format!(
-            "correct the mapping; or, if the sent commands are to stand for themselves: crossdock messages remap --force {}",
-            reading.message
-        )),
-        account: Some(reading.account.clone()),
-        client: reading.client.clone(),
-        entity: None,
-        message_id: Some(reading.message),
-        intent: None,
-        raised: now,
-        resolved: None,
-        resolution: None,
-    };
+    let text = format!(
+        "mapped anew, the message would not state any more what {} was sent for; what it stated before stands",
+        said.join(", ")
+    );
+    let help = format!(
+        "correct the mapping; or, if the sent commands are to stand for themselves: crossdock messages remap --force {}",
+        reading.message
+    );
+    let cause = format!("remap_differs:{}", record.id);
+    let exception = reading.exception(now, "remap_differs", cause, text, Some(help));
     Some((reading.message, exception))
 }
