@@ -32,9 +32,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossdock::cli::bench::orders::{Kind, Orders, Post, Shop};
+use futures::StreamExt as _;
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties, ExchangeKind};
@@ -45,6 +46,8 @@ use tokio_postgres::Client;
 const WINDOW: u64 = 256;
 /// Rows of one insert.
 const GROUP: u64 = 256;
+/// Events that the subscriber acknowledges at a time.
+const ACKNOWLEDGED: u16 = 250;
 /// Connections that insert.
 const WRITERS: u64 = 4;
 
@@ -153,11 +156,18 @@ async fn publish(url: &str, count: u64, body: &Arc<Vec<u8>>) -> f64 {
     rate
 }
 
-/// Hears all events, as a subscriber that must lose none does: a durable quorum queue.
+/// Hears all events, as a subscriber that must lose none does: through a durable quorum queue, with acknowledgements.
 struct Subscriber {
     connection: Connection,
-    /// When the first message was in the queue and when the last, and how many there are.
-    heard: Arc<Mutex<Option<(Instant, Instant, u32)>>>,
+    placed: Arc<Mutex<Placed>>,
+}
+
+/// Of how many new orders it has heard, of the first and of the last when.
+#[derive(Clone, Copy, Default)]
+struct Placed {
+    orders: u64,
+    first: Option<Instant>,
+    last: Option<Instant>,
 }
 
 impl Subscriber {
@@ -179,36 +189,48 @@ impl Subscriber {
             .queue_bind(queue.into(), exchange.into(), "#".into(), bind, FieldTable::default())
             .await
             .unwrap();
-        let heard = Arc::new(Mutex::new(None));
-        let note = heard.clone();
+        channel.basic_qos(4 * ACKNOWLEDGED, BasicQosOptions::default()).await.unwrap();
+        let consume = BasicConsumeOptions::default();
+        let mut events =
+            channel.basic_consume(queue.into(), "".into(), consume, FieldTable::default()).await.unwrap();
+        let placed = Arc::new(Mutex::new(Placed::default()));
+        let note = placed.clone();
         tokio::spawn(async move {
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            while let Ok(queue) = channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
-                let (now, many) = (Instant::now(), queue.message_count());
-                match &mut *note.lock().unwrap() {
-                    Some((_, last, known)) if *known != many => (*last, *known) = (now, many),
-                    heard @ None if many > 0 => *heard = Some((now, now, many)),
-                    _ => {}
+            let mut open = 0;
+            while let Some(Ok(event)) = events.next().await {
+                if event.routing_key.as_str().ends_with(".order.placed") {
+                    let mut placed = note.lock().unwrap();
+                    placed.orders += 1;
+                    placed.first.get_or_insert_with(Instant::now);
+                    placed.last = Some(Instant::now());
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                open += 1;
+                if open == ACKNOWLEDGED {
+                    event.ack(BasicAckOptions { multiple: true }).await.unwrap();
+                    open = 0;
+                }
             }
         });
-        Self { connection, heard }
+        Self { connection, placed }
     }
 
-    /// Orders a second, from the first event to the last; once none has come for two seconds.
+    /// New orders a second, from the first to the last, once it has heard of all.
     async fn rate(self, orders: u64) -> f64 {
+        let begun = Instant::now();
         loop {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let heard = *self.heard.lock().unwrap();
-            let (first, last, many) = heard.expect("events in the queue");
-            if last.elapsed() > Duration::from_secs(2) {
-                assert!(u64::from(many) >= orders, "{many} events of {orders} orders");
+            let placed = *self.placed.lock().unwrap();
+            if let (Some(first), Some(last), true) = (placed.first, placed.last, placed.orders >= orders) {
                 let channel = self.connection.create_channel().await.unwrap();
                 channel.queue_delete("subscriber".into(), QueueDeleteOptions::default()).await.unwrap();
                 self.connection.close(200, "the end".into()).await.unwrap();
                 return (f64::from(u32::try_from(orders).unwrap()) / (last - first).as_secs_f64()).round();
             }
+            let heard = placed.orders;
+            assert!(
+                begun.elapsed() < Duration::from_mins(1),
+                "the subscriber heard of {heard} of {orders} orders"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }

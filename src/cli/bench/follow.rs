@@ -14,6 +14,8 @@ use crate::ports::Counts;
 
 /// How often the daemon is asked.
 const LOOK: Duration = Duration::from_millis(100);
+/// A listener that has heard nothing for so long hears no more.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How often it is told how far it is where there is no terminal.
 const TELL: Duration = Duration::from_secs(5);
 /// Orders whose times are asked for when no warehouse of ours noted them.
@@ -118,8 +120,8 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Waits until `orders` orders are applied and, if `deliver`, delivered, the listener has heard of them, and nothing
-    /// waits; or until nothing has moved for `patience`.
+    /// Waits until `orders` orders are applied and, if `deliver`, delivered, the listener has heard of them or hears no more
+    /// (one that is too slow misses some), and nothing waits; or until nothing has moved for `patience`.
     pub async fn wait(&mut self, accepted: u64, orders: u64, deliver: bool, patience: Duration) -> Reached {
         let mut reached = Reached::default();
         let listener = self.listener;
@@ -139,7 +141,7 @@ impl<'a> Follower<'a> {
             }
             if reached.applied.is_some()
                 && (!deliver || reached.delivered.is_some())
-                && told().is_none_or(|told| told >= orders)
+                && told().is_none_or(|told| told >= orders || moved.elapsed() > SILENCE)
                 && fresh
                 && self.seen.pending == 0
             {

@@ -11,8 +11,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::ports::Event;
 
-/// Events that a slow listener may be behind before it loses the oldest.
-const EVENTS_KEPT: usize = 1024;
+/// Events that a slow listener may be behind before it loses the oldest: about a second of a flood.
+const EVENTS_KEPT: usize = 16 * 1024;
 
 /// What a broadcast receiver gets; a listener that fell behind goes on with what is kept.
 fn stream(receiver: Receiver<Event>) -> BoxStream<'static, Event> {
