@@ -97,6 +97,8 @@ async fn supervise(shared: Arc<Shared>, session: watch::Sender<Option<Channel>>,
         };
         session.send_replace(Some(channel.clone()));
         let why = tokio::select! {
+            // When it ends by itself, the rest ends too: that is no loss.
+            biased;
             () = shared.closed.cancelled() => None,
             why = broken(&connection, |now| blocked.store(now, Ordering::Relaxed)) => Some(why),
             why = channel_gone(&channel) => Some(why),
