@@ -85,6 +85,11 @@ impl Browser {
     }
 
     fn call(&mut self, session: Option<&str>, method: &str, params: &Value) -> Value {
+        self.ask(session, method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The answer to a call, or the error that the browser names.
+    fn ask(&mut self, session: Option<&str>, method: &str, params: &Value) -> Result<Value, String> {
         self.next += 1;
         let id = self.next;
         let mut request = json!({ "id": id, "method": method, "params": params });
@@ -99,8 +104,10 @@ impl Browser {
             let message =
                 self.receive(until).unwrap_or_else(|| panic!("the browser does not answer {method}"));
             if message["id"] == id {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].clone();
+                return match &message["error"] {
+                    Value::Null => Ok(message["result"].clone()),
+                    error => Err(error.to_string()),
+                };
             }
             self.aside.push_back(message);
         }
@@ -179,12 +186,11 @@ impl Page<'_> {
         }
     }
 
-    /// The value of a script's expression, or what it threw.
+    /// The value of a script's expression, or what it threw; an error also where the page goes to another meanwhile.
     fn evaluate(&mut self, expression: &str) -> Result<Value, String> {
-        let answer = self.call(
-            "Runtime.evaluate",
-            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true }),
-        );
+        let session = self.session.clone();
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer = self.browser.ask(Some(&session), "Runtime.evaluate", &params)?;
         match &answer["exceptionDetails"] {
             Value::Null => Ok(answer["result"]["value"].clone()),
             thrown => Err(thrown.to_string()),
